@@ -1,0 +1,1 @@
+//! What the example programs share: how they read the command line and how they end.

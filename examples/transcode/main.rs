@@ -1,0 +1,2 @@
+//! Upscales a video file.
+fn main() {}
