@@ -1,0 +1,70 @@
+//! Lanes whose frames and tensors lie in ordinary memory: unpack, run, pack.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::backend::{Lane, Plan};
+use crate::frame::convert::{Aside, Domain, NotFinite, Packer, Unpacker};
+use crate::frame::{FrameMut, FrameRef};
+use crate::model::Model;
+use crate::tensor::Tensor;
+
+/// A network prepared for one size.
+pub(super) trait Runner: Send {
+    /// Fills `output`, `[channels, scale * height, scale * width]`, from `input`, `[channels, height, width]`.
+    fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<(), Error>;
+}
+
+/// One frame at a time through a [`Runner`], or through resampling alone. Holds every buffer that a frame needs.
+pub(super) struct HostLane {
+    model: String,
+    unpacker: Unpacker,
+    packer: Packer,
+    input: Tensor,
+    output: Tensor,
+    aside: Aside,
+    runner: Option<Box<dyn Runner>>,
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl HostLane {
+    /// A lane for a plan. A network needs its runner; resampling has none. With a pool, everything runs on its threads,
+    /// else on the caller's rayon pool.
+    pub(super) fn new(plan: &Plan, runner: Option<Box<dyn Runner>>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
+        let domain = match &plan.model {
+            Model::Network(network) if network.channels == 1 => Domain::Luma,
+            Model::Network(_) => Domain::Rgb,
+            Model::Resample(kernel) => Domain::Each(*kernel),
+        };
+        let (from, to) = (&plan.input, &plan.output);
+        Self {
+            model: plan.model.name().to_owned(),
+            unpacker: Unpacker::new(from, domain),
+            packer: Packer::new(from, to, domain),
+            input: Tensor::zeros(domain.channels(), from.height, from.width),
+            output: Tensor::zeros(domain.channels(), to.height, to.width),
+            aside: Aside::new(from, domain),
+            runner,
+            pool,
+        }
+    }
+
+    fn run(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        self.unpacker.run(input, &mut self.input, &mut self.aside);
+        if let Some(runner) = &mut self.runner {
+            runner.run(&self.input, &mut self.output)?;
+        }
+        self.packer
+            .run(&self.output, &self.aside, output)
+            .map_err(|NotFinite| Error::NotANumber { model: self.model.clone() })
+    }
+}
+
+impl Lane for HostLane {
+    fn process(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        match self.pool.clone() {
+            Some(pool) => pool.install(|| self.run(input, output)),
+            None => self.run(input, output),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Between the bytes of a frame and the planes of f32 that models take and give.
+//!
+//! An [`Unpacker`] and a [`Packer`] are made once for a stream and hold all buffers that a frame needs. What the model
+//! does not see waits in an [`Aside`]. Ten-bit codes are never cut to eight.
+
+mod pack;
+mod samples;
+mod siting;
+mod unpack;
+
+pub use pack::{NotFinite, Packer};
+pub use unpack::Unpacker;
+
+use super::resample::Kernel;
+use super::{Family, PixelFormat, VideoInfo};
+
+/// What a model works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// One plane, the codes of Y over the largest code: 0 to 1, with no range expansion. RGB goes to Y, Cb, Cr as BT.601
+    /// in limited range, which is what luma networks are trained on; chroma and alpha are resampled by Lanczos.
+    Luma,
+    /// Three planes, red, green and blue from 0 (black) to 1 (white); alpha is resampled by Lanczos. What lies outside
+    /// 0..=1 on the way in (codes below black, chroma without such a colour) is clamped: networks have never seen it,
+    /// and answer it with tints around it. On the way out it is clamped too.
+    Rgb,
+    /// No network: every component of the frame is resampled with this kernel, in its own codes.
+    Each(Kernel),
+}
+
+impl Domain {
+    /// Planes of the model's input and output.
+    pub const fn channels(self) -> usize {
+        match self {
+            Self::Luma => 1,
+            Self::Rgb => 3,
+            Self::Each(_) => 0,
+        }
+    }
+
+    /// The kernel for what the model does not see.
+    const fn kernel(self) -> Kernel {
+        match self {
+            Self::Each(kernel) => kernel,
+            _ => Kernel::Lanczos,
+        }
+    }
+
+    /// How many components of a frame go round the model.
+    const fn aside(self, format: PixelFormat) -> usize {
+        let alpha = format.has_alpha() as usize;
+        match (self, format.family()) {
+            (Self::Luma, Family::Yuv) => 2,
+            (Self::Luma, Family::Rgb) => 2 + alpha,
+            (Self::Rgb, Family::Rgb) => alpha,
+            (Self::Luma | Self::Rgb, _) => 0,
+            (Self::Each(_), Family::Gray) => 1,
+            (Self::Each(_), _) => 3 + alpha,
+        }
+    }
+}
+
+/// The components of a frame that go round the model, in codes and at the size of the input: Y where there is no
+/// network; then U and V or Cb and Cr; then alpha.
+#[derive(Clone, Debug, Default)]
+pub struct Aside {
+    planes: Vec<Vec<f32>>,
+}
+
+impl Aside {
+    /// Room for a frame.
+    pub fn new(input: &VideoInfo, domain: Domain) -> Self {
+        let luma = input.width * input.height;
+        let chroma = input.format.chroma_width(input.width) * input.format.chroma_height(input.height);
+        let count = domain.aside(input.format);
+        let is_chroma = |i: usize| match domain {
+            Domain::Each(_) => i > 0,
+            _ => true,
+        };
+        let yuv = input.format.family() == Family::Yuv;
+        let planes = (0..count).map(|i| vec![0.0; if yuv && is_chroma(i) { chroma } else { luma }]).collect();
+        Self { planes }
+    }
+}
+
+/// BT.601 in limited range at 8 bits, whatever the stream: what luma networks are trained on.
+const TRAINED: super::Colour =
+    super::Colour { matrix: super::Matrix::Bt601, range: super::Range::Limited, siting: super::Siting::LEFT };
+
+/// An affine in the precision of the pixel loops.
+fn narrow(affine: super::Affine) -> [[f32; 4]; 3] {
+    affine.0.map(|row| row.map(|v| v as f32))
+}

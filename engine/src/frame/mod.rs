@@ -1,0 +1,14 @@
+//! Frames and colour: what comes in and goes out.
+
+mod bands;
+mod colour;
+pub mod convert;
+mod format;
+mod planes;
+pub mod resample;
+mod simd;
+
+pub use colour::{Affine, Colour, Matrix, Range, Site, Siting};
+pub use format::{Family, PackedRgb, PixelFormat};
+pub use planes::{Frame, FrameMut, FrameRef, MAX_SIZE, Plane, PlaneMut, VideoInfo};
+pub use resample::Kernel;
