@@ -1,0 +1,121 @@
+//! Networks as data: a list of blocks with weights, each reading values that earlier ones made.
+
+mod block;
+mod builder;
+pub(crate) mod dlgsanet;
+pub(crate) mod dlsn;
+mod luma;
+mod presets;
+pub(crate) mod sdan;
+mod weights;
+
+pub use block::*;
+pub use builder::Builder;
+pub use presets::{Dlgsanet, Dlsn, LargeKernel, Luma, Preset, Sdan};
+pub(crate) use weights::floats;
+pub use weights::{Metadata, NamedTensor, Weights};
+
+use crate::Error;
+
+/// Number of a value within a network; 0 is its input.
+pub type ValueId = usize;
+
+/// One block, the values that it reads and the one that it makes.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What is done.
+    pub block: Block,
+    /// What is read.
+    pub inputs: Vec<ValueId>,
+    /// What is made; every value is made once.
+    pub output: ValueId,
+}
+
+/// A network with its weights, ready for any backend.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Preset name, or the file that it came from.
+    pub name: String,
+    /// Family and parameters.
+    pub preset: Preset,
+    /// 2, 3 or 4.
+    pub scale: usize,
+    /// Planes in and out: 1 (luma) or 3 (RGB).
+    pub channels: usize,
+    /// In the order of execution.
+    pub steps: Vec<Step>,
+    /// The value that leaves.
+    pub output: ValueId,
+    /// Number of values, the input included.
+    pub values: usize,
+    /// Number of trained parameters.
+    pub parameters: usize,
+}
+
+impl Network {
+    /// Builds the network that a weights file describes: by its metadata, or, where it has none, the named preset
+    /// and scale whose tensors it has.
+    ///
+    /// # Errors
+    /// [`Error::WeightsFile`] or [`Error::Tensor`]: what is wrong with the file.
+    pub fn load(weights: &Weights) -> Result<Self, Error> {
+        if let Some(Metadata { preset, scale }) = weights.metadata()? {
+            return Self::build(weights, preset, scale);
+        }
+        let candidates = (2..=4).flat_map(|scale| Preset::named(scale).into_iter().map(move |(_, p)| (p, scale)));
+        candidates.into_iter().find_map(|(preset, scale)| Self::build(weights, preset, scale).ok()).ok_or_else(|| {
+            weights.error("has no metadata and is no network that is known; convert it with training/export.py".into())
+        })
+    }
+
+    fn build(weights: &Weights, preset: Preset, scale: usize) -> Result<Self, Error> {
+        let mut builder = Builder::new(weights, scale);
+        let (channels, output) = match &preset {
+            Preset::Luma(p) => (1, luma::build(&mut builder, p)?),
+            Preset::Sdan(p) => (3, sdan::build(&mut builder, p)?),
+            Preset::Dlgsanet(p) => (3, dlgsanet::build(&mut builder, p)?),
+            Preset::Dlsn(p) => (3, dlsn::build(&mut builder, p)?),
+        };
+        let name = Preset::named(scale).into_iter().find(|(_, p)| *p == preset);
+        let name = name.map_or_else(|| preset.family().to_owned(), |(name, _)| name.to_owned());
+        builder.finish(name, preset, channels, output)
+    }
+
+    /// `(channels, height, width)` of every value, for an input of that size.
+    pub fn shapes(&self, height: usize, width: usize) -> Vec<(usize, usize, usize)> {
+        let mut shapes = vec![(self.channels, height, width); self.values];
+        for step in &self.steps {
+            let inputs: Vec<_> = step.inputs.iter().map(|&v| shapes[v]).collect();
+            shapes[step.output] = step.block.shape(&inputs);
+        }
+        shapes
+    }
+
+    /// For every value, the number of the last step that reads it (the number of steps for the output).
+    pub fn last_use(&self) -> Vec<usize> {
+        let mut last = vec![0; self.values];
+        for (i, step) in self.steps.iter().enumerate() {
+            for &v in &step.inputs {
+                last[v] = i;
+            }
+        }
+        last[self.output] = self.steps.len();
+        last
+    }
+}
+
+impl Block {
+    /// The shape that comes out, `(channels, height, width)`, of the shapes that go in.
+    pub fn shape(&self, inputs: &[(usize, usize, usize)]) -> (usize, usize, usize) {
+        let (c, h, w) = inputs[0];
+        match self {
+            Self::Conv(conv) => (conv.cout, h, w),
+            Self::DynamicLocalAttention(p) => (p.project_out.cout, h, w),
+            Self::PixelShuffle { factor } => (c / (factor * factor), h * factor, w * factor),
+            Self::Nearest { factor } => (c, h * factor, w * factor),
+            Self::Extend { side } => (c, h.max(*side), w.max(*side)),
+            Self::CropLike { factor } => (c, inputs[1].1 * factor, inputs[1].2 * factor),
+            _ => (c, h, w),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Checks golden vectors: networks and operators against the outputs that their authors' code gives.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use srup_engine::backend::{self, Backend};
+use srup_engine::golden::{Golden, Tolerance};
+use srup_engine::{BackendKind, Error, Precision};
+
+/// Runs golden vectors through a backend and compares with the outputs stored in them.
+///
+/// A vector is a safetensors file with `input`, `output` and `weights.*`. Errors are relative to the output's range; the
+/// PSNR takes that range as its peak. The exit code is 1 if a vector is out of tolerance or cannot be read.
+#[derive(Parser)]
+#[command(after_help = "Example:\n  golden vectors/ --backend cpu")]
+struct Args {
+    /// Vectors, or folders of them
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// reference, cpu or cuda
+    #[arg(long, default_value = "reference")]
+    backend: BackendKind,
+    /// auto, f32 or f16
+    #[arg(long, default_value = "auto")]
+    precision: Precision,
+    /// CPU threads, 0 for all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<bool, String> {
+    let files = collect(&args.files)?;
+    let backend = backend::open(args.backend, args.threads).map_err(|e| e.to_string())?;
+    println!("{} vectors on {}", files.len(), backend.describe());
+    println!("{:<28} {:>10} {:>10} {:>9}", "vector", "max error", "allowed", "PSNR dB");
+    let mut failed = 0;
+    for file in &files {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        match check(file, args, backend.as_ref()) {
+            Ok((line, passed)) => {
+                failed += usize::from(!passed);
+                println!("{name:<28} {line} {}", if passed { "ok" } else { "OUT OF TOLERANCE" });
+            }
+            Err(e) => {
+                failed += 1;
+                println!("{name:<28} {e}");
+            }
+        }
+    }
+    println!("{} of {} vectors within tolerance", files.len() - failed, files.len());
+    Ok(failed == 0)
+}
+
+fn check(file: &Path, args: &Args, backend: &dyn Backend) -> Result<(String, bool), Error> {
+    let golden = Golden::open(file)?;
+    let tolerance = Tolerance::of(args.backend, args.precision, &golden.family);
+    let found = golden.check(backend, args.precision)?;
+    let line = format!("{:>10.2e} {:>10.0e} {:>9.2}", found.max_error, tolerance.max_error, found.psnr);
+    Ok((line, found.passes(tolerance)))
+}
+
+/// The files named, and every .safetensors file of the folders named, in order.
+fn collect(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |e: std::io::Error| format!("folder {}: {e}", path.display());
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            found.push(entry.map_err(unreadable)?.path());
+        }
+        found.retain(|f| f.is_dir() || f.extension().is_some_and(|e| e == "safetensors"));
+        found.sort();
+        files.extend(collect(&found)?);
+    }
+    if files.is_empty() {
+        return Err("no .safetensors file was found; name vectors or folders that hold some".into());
+    }
+    Ok(files)
+}
