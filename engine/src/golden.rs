@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use crate::backend::{Backend, BackendKind, Precision};
 use crate::network::{
     Activation, Block, Builder, Conv, DepthwiseConv, Dlgsanet, Dlsn, DynamicLocalAttention, Network, Preset, Sdan,
-    Weights, dlgsanet, dlsn, sdan,
+    Source, Weights, dlgsanet, dlsn, sdan,
 };
 use crate::tensor::Tensor;
 use crate::{Error, network};
@@ -174,7 +174,7 @@ fn family_preset(weights: &Weights, family: &str, defaults: serde_json::Value) -
 /// An operator as a network of one block.
 fn operator(weights: &Weights, op: &str, channels: usize) -> Result<Network, Error> {
     let p: OperatorPreset = preset(weights)?;
-    let mut b = Builder::new(weights, 1);
+    let mut b = Builder::new(Source::File(weights), 1);
     let block = match op {
         "layernorm" => Block::LayerNorm(network::LayerNorm {
             weight: b.tensor("weight", &[channels])?,
@@ -262,7 +262,7 @@ fn raw_dynamic_filter(
         group_channels: p.group_channels,
         project_out: select(filtered, channels, 0),
     });
-    let mut b = Builder::new(weights, 1);
+    let mut b = Builder::new(Source::File(weights), 1);
     let output = b.push(block, &[Builder::INPUT]);
     b.finish("dyndw".into(), Preset::named(2).swap_remove(0).1, cin, output)
 }
@@ -285,7 +285,7 @@ mod tests {
         let truth = Tensor::from_vec(1, 1, 3, vec![0.0, 0.5, 1.0]);
         let network = {
             let weights = Weights::parse(Path::new("none"), &empty_file(), "").unwrap();
-            let mut b = Builder::new(&weights, 1);
+            let mut b = Builder::new(Source::File(&weights), 1);
             let output = b.push(Block::PixelShuffle { factor: 1 }, &[Builder::INPUT]);
             b.finish("one".into(), Preset::named(2).swap_remove(0).1, 1, output).unwrap()
         };

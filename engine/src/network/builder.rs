@@ -1,6 +1,7 @@
 //! Makes a network step by step, taking each tensor from a weights file by name and shape.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Activation, Block, Conv, DepthwiseConv, LayerNorm, Network, Preset, Step, ValueId, Weights};
 use crate::Error;
@@ -8,9 +9,18 @@ use crate::Error;
 /// The red, green and blue means that DLGSANet and DLSN take off and add again; constants of the authors' code.
 pub(super) const RGB_MEAN: [f32; 3] = [0.4488, 0.4371, 0.4040];
 
+/// Where a builder's tensors come from.
+#[derive(Clone, Copy)]
+pub enum Source<'w> {
+    /// A weights file.
+    File(&'w Weights),
+    /// Noise of this seed, scaled so that activations neither grow nor vanish: for tests and benches.
+    Random(u64),
+}
+
 /// Collects steps and remembers which tensors were used.
 pub struct Builder<'w> {
-    weights: &'w Weights,
+    source: Source<'w>,
     used: HashSet<String>,
     parameters: usize,
     steps: Vec<Step>,
@@ -24,8 +34,8 @@ impl<'w> Builder<'w> {
     pub const INPUT: ValueId = 0;
 
     /// Starts with nothing but the input.
-    pub fn new(weights: &'w Weights, scale: usize) -> Self {
-        Self { weights, used: HashSet::new(), parameters: 0, steps: Vec::new(), values: 1, scale }
+    pub fn new(source: Source<'w>, scale: usize) -> Self {
+        Self { source, used: HashSet::new(), parameters: 0, steps: Vec::new(), values: 1, scale }
     }
 
     /// Appends a step; returns the value that it makes.
@@ -50,8 +60,12 @@ impl<'w> Builder<'w> {
 
     /// As [`Builder::tensor`], for values that are stored but not trained.
     pub fn constant(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let error = |reason| self.weights.tensor_error(name, reason);
-        let Some(tensor) = self.weights.get(name) else {
+        let weights = match self.source {
+            Source::File(weights) => weights,
+            Source::Random(seed) => return Ok(noise(seed, name, shape)),
+        };
+        let error = |reason| weights.tensor_error(name, reason);
+        let Some(tensor) = weights.get(name) else {
             return Err(error(format!("is missing; it should have the shape {shape:?}")));
         };
         if tensor.shape != shape {
@@ -133,16 +147,40 @@ impl<'w> Builder<'w> {
     /// # Errors
     /// [`Error::Tensor`] if the file has tensors that were not asked for.
     pub fn finish(self, name: String, preset: Preset, channels: usize, output: ValueId) -> Result<Network, Error> {
-        let (steps, values) = self.finish_steps()?;
-        Ok(Network { name, preset, scale: self.scale, channels, steps, output, values, parameters: self.parameters })
-    }
-
-    fn finish_steps(&self) -> Result<(Vec<Step>, usize), Error> {
-        match self.weights.names().find(|name| !self.used.contains(*name)) {
-            Some(name) => {
-                Err(self.weights.tensor_error(name, "is not part of the network; the file is another one's".into()))
-            }
-            None => Ok((self.steps.clone(), self.values)),
+        if let Source::File(weights) = self.source
+            && let Some(surplus) = weights.names().find(|name| !self.used.contains(*name))
+        {
+            return Err(weights.tensor_error(surplus, "is not part of the network; the file is another one's".into()));
         }
+        Ok(Network {
+            name,
+            preset,
+            scale: self.scale,
+            channels,
+            steps: self.steps,
+            output,
+            values: self.values,
+            parameters: self.parameters,
+        })
     }
+}
+
+/// Weights of variance 1/fan-in, small biases, norms near 1.
+fn noise(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
+    let mut hasher = DefaultHasher::new();
+    (seed, name).hash(&mut hasher);
+    let mut state = hasher.finish() | 1;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    };
+    let fan_in: usize = shape[1..].iter().product();
+    let (centre, radius) = match (shape.len(), name.ends_with(".bias")) {
+        (1, true) => (0.0, 0.1),
+        (1, false) => (1.0, 0.2),
+        _ => (0.0, (3.0 / fan_in as f32).sqrt()),
+    };
+    (0..shape.iter().product()).map(|_| centre + radius * uniform()).collect()
 }

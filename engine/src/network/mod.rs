@@ -10,7 +10,7 @@ pub(crate) mod sdan;
 mod weights;
 
 pub use block::*;
-pub use builder::Builder;
+pub use builder::{Builder, Source};
 pub use presets::{Dlgsanet, Dlsn, LargeKernel, Luma, Preset, Sdan};
 pub(crate) use weights::floats;
 pub use weights::{Metadata, NamedTensor, Weights};
@@ -59,17 +59,27 @@ impl Network {
     /// # Errors
     /// [`Error::WeightsFile`] or [`Error::Tensor`]: what is wrong with the file.
     pub fn load(weights: &Weights) -> Result<Self, Error> {
+        let source = Source::File(weights);
         if let Some(Metadata { preset, scale }) = weights.metadata()? {
-            return Self::build(weights, preset, scale);
+            return Self::build(source, preset, scale);
         }
         let candidates = (2..=4).flat_map(|scale| Preset::named(scale).into_iter().map(move |(_, p)| (p, scale)));
-        candidates.into_iter().find_map(|(preset, scale)| Self::build(weights, preset, scale).ok()).ok_or_else(|| {
+        candidates.into_iter().find_map(|(preset, scale)| Self::build(source, preset, scale).ok()).ok_or_else(|| {
             weights.error("has no metadata and is no network that is known; convert it with training/export.py".into())
         })
     }
 
-    fn build(weights: &Weights, preset: Preset, scale: usize) -> Result<Self, Error> {
-        let mut builder = Builder::new(weights, scale);
+    /// A network with random weights, for tests and benches: the same for the same seed.
+    ///
+    /// # Panics
+    /// If `scale` is not 2, 3 or 4.
+    pub fn random(preset: Preset, scale: usize, seed: u64) -> Self {
+        assert!((2..=4).contains(&scale), "networks have the scales 2, 3 and 4");
+        Self::build(Source::Random(seed), preset, scale).expect("random tensors have every name and shape")
+    }
+
+    fn build(source: Source<'_>, preset: Preset, scale: usize) -> Result<Self, Error> {
+        let mut builder = Builder::new(source, scale);
         let (channels, output) = match &preset {
             Preset::Luma(p) => (1, luma::build(&mut builder, p)?),
             Preset::Sdan(p) => (3, sdan::build(&mut builder, p)?),
@@ -119,3 +129,6 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
