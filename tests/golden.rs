@@ -1,0 +1,37 @@
+//! Every golden vector of the development data, on every backend that this machine has.
+
+use srup_engine::backend;
+use srup_engine::golden::{Golden, Tolerance};
+use srup_engine::{BackendKind, Precision};
+
+fn all_pass_on(kind: BackendKind) {
+    let Some(shared) = srup_tests::shared() else { return };
+    let backend = backend::open(kind, 2).unwrap();
+    let mut checked = 0;
+    let mut failures = Vec::new();
+    for entry in std::fs::read_dir(shared.join("golden")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "safetensors") {
+            continue;
+        }
+        checked += 1;
+        let golden = Golden::open(&path).unwrap();
+        let tolerance = Tolerance::of(kind, Precision::F32, &golden.family);
+        match golden.check(backend.as_ref(), Precision::F32) {
+            Ok(found) if found.passes(tolerance) => {}
+            other => failures.push(format!("{}: {other:?}, allowed {tolerance:?}", path.display())),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {checked} fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(checked > 0, "the development data hold no golden vectors");
+}
+
+#[test]
+fn reference() {
+    all_pass_on(BackendKind::Reference);
+}
+
+#[test]
+fn cpu() {
+    all_pass_on(BackendKind::Cpu);
+}
