@@ -91,3 +91,6 @@ const TRAINED: super::Colour =
 fn narrow(affine: super::Affine) -> [[f32; 4]; 3] {
     affine.0.map(|row| row.map(|v| v as f32))
 }
+
+#[cfg(test)]
+mod tests;
