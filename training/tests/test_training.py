@@ -1,0 +1,133 @@
+"""Folding, resuming, cropping and exporting. Run `python -m pytest tests` in training/."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import export
+import fold
+import pictures
+import weights
+from networks import PRESETS, build_preset, parameters
+from networks.dlsn import make_rotations
+from trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def atlas(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 60, 84, 3), np.uint8)
+    for i, picture in enumerate(noise):
+        Image.fromarray(picture[:, : 84 - 12 * i]).save(tmp_path / f"{i}.png")
+    return pictures.Atlas(tmp_path, 2, 1, CPU)
+
+
+def options(**changes):
+    base = dict(scale=2, seed=3, init_from=None, teacher=None, compile=False, rate=1e-3, steps=6,
+                budget=1, batch=2, crop=16, mse_share=0.5, average=0.9, workers=2)
+    return SimpleNamespace(**base | changes)
+
+
+def trainer(**changes):
+    return Trainer(*parameters("luma-s", 2), options(**changes), CPU)
+
+
+def test_fold_equals_branches():
+    torch.manual_seed(0)
+    wide = fold.WideConv(torch.nn.Conv2d(3, 5, 3, padding=1))
+    for p in wide.parameters():
+        torch.nn.init.normal_(p)
+    x = torch.randn(2, 3, 7, 9)
+    expected = F.conv2d(x, wide.weight, wide.bias, padding=1)
+    expected += F.conv2d(F.conv2d(x, wide.squeeze[..., None, None]), wide.expand, padding=1)
+    for mix, scale, edge in zip(wide.edge_mix, wide.edge_scale, wide.edges):
+        y = F.conv2d(x, mix[..., None, None])
+        expected += F.conv2d(y, (scale[:, None, None] * edge)[:, None], padding=1, groups=5)
+    torch.testing.assert_close(wide(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_widening_keeps_the_function():
+    plain = build_preset("luma-m", 3)
+    x = torch.rand(1, 1, 9, 8)
+    before, state = plain(x), {n: t.clone() for n, t in plain.state_dict().items()}
+    wide = fold.widen(plain)
+    torch.testing.assert_close(wide(x), before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fold.plain_state(wide), state, rtol=1e-4, atol=1e-6)
+
+
+def test_resumed_equals_uninterrupted(atlas, tmp_path):
+    whole = trainer()
+    for _ in range(6):
+        whole.advance(atlas)
+    first, second = trainer(), trainer(seed=99)
+    for _ in range(3):
+        first.advance(atlas)
+    first.save(tmp_path / "a.pt")
+    second.restore(tmp_path / "a.pt")
+    for _ in range(3):
+        second.advance(atlas)
+    torch.testing.assert_close(second.average, whole.average, rtol=0, atol=0)
+
+
+def test_crops_of_both_resolutions_agree(atlas):
+    atlas.low = torch.arange(len(atlas.low), dtype=torch.float32)[:, None]
+    index = []
+    for offset, height, width in zip(atlas.offsets, atlas.heights, atlas.widths):
+        plane = offset + torch.arange(height * width).view(height, width)
+        index.append(plane.repeat_interleave(2, 0).repeat_interleave(2, 1).flatten())
+    atlas.high = torch.cat(index).float()[:, None]
+    low, high = atlas.batch(32, 10, torch.Generator().manual_seed(1))
+    assert torch.equal(F.interpolate(low, scale_factor=2), high)
+
+
+def test_export_round_trip(atlas, tmp_path, monkeypatch):
+    done = trainer()
+    done.advance(atlas)
+    done.save(tmp_path / "a.pt")
+    target = str(tmp_path / "a.safetensors")
+    monkeypatch.setattr(sys, "argv", ["export.py", str(tmp_path / "a.pt"), target])
+    export.main()
+    model, metadata = weights.load_network(target)
+    assert metadata["network"] == "luma" and metadata["scale"] == "2"
+    torch.testing.assert_close(dict(model.state_dict()), done.average, rtol=0, atol=0)
+
+
+def test_other_scale_takes_the_body(atlas, tmp_path):
+    done = trainer()
+    done.advance(atlas)
+    done.save(tmp_path / "a.pt")
+    other = Trainer(*parameters("luma-s", 3), options(scale=3, init_from=tmp_path / "a.pt"), CPU)
+    assert torch.equal(other.average["body.1.weight"], done.average["body.1.weight"])
+
+
+def test_authors_dlsn_file():
+    state = build_preset("dlsn-light", 2).state_dict()
+    theirs = {n: t for n, t in state.items() if "rotations" not in n}
+    theirs |= {"a": torch.zeros(1), "sub_mean.bias": torch.zeros(3)}
+    ours = export.from_authors({"params": theirs}, "dlsn-light", 2, seed=1)[0]
+    assert ours.keys() == state.keys()
+
+
+def test_rotations_are_unit_columns():
+    columns = make_rotations(2, 16)
+    torch.testing.assert_close(columns.norm(dim=1), torch.ones(2, 128))
+    run = columns[0, :, 16:32]
+    torch.testing.assert_close(run.T @ run, torch.eye(16), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in PRESETS if n != "dlsn"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_preset_enlarges(name, scale):
+    model = build_preset(name, scale).eval()
+    with torch.inference_mode():
+        out = model(torch.rand(1, model.channels, 20, 17))
+    assert out.shape == (1, model.channels, 20 * scale, 17 * scale)

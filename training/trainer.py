@@ -1,0 +1,157 @@
+"""One training: model, average, optimiser, schedule and the checkpoint that holds them all."""
+
+import math
+import os
+import statistics
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+import fold
+from networks import build
+from weights import load_network
+
+WARM_UP = 0.01  # share of the training over which the learning rate rises from zero
+
+
+class Clock:
+    """Seconds spent in steps.
+
+    A step counts at most ten times the recent median, so a process that was stopped for a while
+    does not lose that part of its budget.
+    """
+
+    def __init__(self, elapsed=0.0):
+        self.elapsed = elapsed
+        self.recent = deque(maxlen=99)
+
+    def add(self, seconds):
+        if len(self.recent) > 9:
+            seconds = min(seconds, 10 * self.step_seconds())
+        self.recent.append(seconds)
+        self.elapsed += seconds
+
+    def step_seconds(self):
+        return statistics.median(self.recent)
+
+
+class Trainer:
+    def __init__(self, family, params, options, device):
+        """`options` has the fields of train.py's command line."""
+        self.family, self.params, self.options, self.device = family, params, options, device
+        torch.manual_seed(options.seed)
+        plain = build(family, params, options.scale)
+        self.channels = plain.channels
+        if options.init_from:
+            adopt(plain, options.init_from)
+        self.average = {k: v.clone().to(device) for k, v in plain.state_dict().items()}
+        self.model = fold.widen(plain) if family == "luma" else plain
+        self.model.to(device)
+        if device.type == "cuda":
+            self.model.to(memory_format=torch.channels_last)
+        self.run = torch.compile(self.model) if options.compile else self.model
+        self.teacher = load_network(options.teacher)[0].to(device) if options.teacher else None
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=options.rate, foreach=True)
+        self.random = torch.Generator(device).manual_seed(options.seed)
+        self.pool = ThreadPoolExecutor(options.workers, initializer=torch.set_num_threads,
+                                       initargs=(1,))
+        self.step, self.clock = 0, Clock()
+
+    def progress(self):
+        """Share of the whole training that is done, by steps or by time."""
+        if self.options.steps:
+            return self.step / self.options.steps
+        return self.clock.elapsed / (60 * self.options.budget)
+
+    def rate(self):
+        done = min(self.progress(), 1.0)
+        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
+        return self.options.rate * max(cosine, 1e-3) * min(1.0, done / WARM_UP + 1e-3)
+
+    def advance(self, atlas):
+        """One step; the loss comes back as a tensor, so that a GPU is not waited for."""
+        began = time.perf_counter()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        low, high = atlas.batch(self.options.batch, self.options.crop, self.random)
+        loss = self.backward(low, high)
+        self.optimiser.step()
+        self.step += 1
+        self.update_average()
+        self.clock.add(time.perf_counter() - began)
+        return loss
+
+    def backward(self, low, high):
+        """Sets the gradients of the batch, worked out in one thread per part of it.
+
+        Threads that meet once per step lose little when other programs hold the cores; threads
+        that meet in every operator, as PyTorch's own do, lose most of their time then.
+        """
+        parts = zip(low.chunk(self.options.workers), high.chunk(self.options.workers))
+        run = self.pool.map if self.options.workers > 1 else map
+        losses, gradients = zip(*run(self.part, parts))
+        for parameter, *shares in zip(self.model.parameters(), *gradients):
+            parameter.grad = torch.stack(shares).mean(0) if len(shares) > 1 else shares[0]
+        return torch.stack(losses).mean()
+
+    def part(self, pictures):
+        """Loss and gradients of one share of the batch."""
+        low, high = pictures
+        with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
+            output = self.run(low).float()
+            loss = self.loss(output, high)
+            if self.teacher:
+                with torch.no_grad():
+                    lesson = self.teacher(low).float()
+                loss = 0.5 * loss + 0.5 * self.loss(output, lesson)
+        return loss.detach(), torch.autograd.grad(loss, list(self.model.parameters()))
+
+    def loss(self, output, target):
+        """L1; squared error at the end, for it is what PSNR measures."""
+        if self.progress() < 1 - self.options.mse_share:
+            return F.l1_loss(output, target)
+        return F.mse_loss(output, target)
+
+    @torch.no_grad()
+    def update_average(self):
+        # The average is of the folded kernels: it is what gets exported. It follows more
+        # closely at first, when the weights still move fast.
+        keep = min(self.options.average, self.step / (self.step + 10))
+        fresh = fold.plain_state(self.model)
+        names = [n for n, t in self.average.items() if t.is_floating_point()]
+        torch._foreach_lerp_([self.average[n] for n in names], [fresh[n] for n in names], 1 - keep)
+
+    def save(self, path):
+        kept = {
+            "family": self.family, "params": self.params, "scale": self.options.scale,
+            "model": self.model.state_dict(), "average": self.average,
+            "optimiser": self.optimiser.state_dict(), "random": self.random.get_state(),
+            "step": self.step, "elapsed": self.clock.elapsed, "progress": self.progress(),
+        }
+        # Written aside and renamed: a cut-off write must not cost the training.
+        aside = Path(f"{path}.part")
+        torch.save(kept, aside)
+        os.replace(aside, path)
+
+    def restore(self, path):
+        kept = torch.load(path, map_location=self.device, weights_only=True)
+        if (kept["family"], kept["params"], kept["scale"]) != (
+                self.family, self.params, self.options.scale):
+            raise SystemExit(f"{path} is a checkpoint of another network or scale")
+        self.model.load_state_dict(kept["model"])
+        self.average = kept["average"]
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.random.set_state(kept["random"].cpu())
+        self.step, self.clock = kept["step"], Clock(kept["elapsed"])
+
+
+def adopt(model, path):
+    """Takes over every tensor that has the same shape: all but the tail, for another scale."""
+    donor = load_network(path)[0].state_dict()
+    own = model.state_dict()
+    own.update({n: t for n, t in donor.items() if n in own and own[n].shape == t.shape})
+    model.load_state_dict(own)

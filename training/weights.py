@@ -1,0 +1,38 @@
+"""Weights files: safetensors with the network, its parameters and the scale as metadata."""
+
+import json
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from networks import build
+
+
+def save(path, state, family, params, scale, half=False):
+    kind = torch.float16 if half else torch.float32
+    tensors = {name: t.detach().to("cpu", kind).contiguous() for name, t in state.items()}
+    metadata = {"network": family, "preset": json.dumps(params), "scale": str(scale)}
+    save_file(tensors, path, metadata)
+
+
+def load(path, prefix=""):
+    """Tensors (f32) whose names start with `prefix`, which is cut off, and the metadata."""
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(prefix)]
+        state = {name[len(prefix):]: file.get_tensor(name).float() for name in names}
+        return state, file.metadata()
+
+
+def load_network(path):
+    """A weights file, or the averaged weights of a checkpoint, as (network, metadata)."""
+    if str(path).endswith(".pt"):
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        state = kept["average"]
+        metadata = {"network": kept["family"], "preset": json.dumps(kept["params"]),
+                    "scale": str(kept["scale"])}
+    else:
+        state, metadata = load(path)
+    model = build(metadata["network"], json.loads(metadata["preset"]), int(metadata["scale"]))
+    model.load_state_dict(state)
+    return model.eval(), metadata
