@@ -1,0 +1,40 @@
+# Everyday commands. `make demo` and `make test` work on a fresh Debian bookworm with Rust: they install what is missing.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# Where rustup puts cargo: a shell that was open before the installation does not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
+
+.PHONY: help build test demo bench install clean
+
+help:
+	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
+	@echo 'make test      formatting, lints, documentation, tests'
+	@echo 'make build     the GStreamer plugin and the examples, optimised'
+	@echo 'make bench     the benchmarks'
+	@echo 'make install   the plugin into $(PLUGINS)'
+	@echo 'make clean     remove everything that was built, and demo-out/'
+
+build:
+	@scripts/setup.sh build
+	$(CARGO) build --release --workspace --examples --lib
+
+test:
+	@scripts/test.sh
+
+demo:
+	@scripts/demo.sh $(if $(IN),"$(IN)")
+
+bench:
+	@scripts/setup.sh build
+	$(CARGO) bench -p srup-benches
+
+install: build
+	install -D -m 644 $(TARGET)/release/libgstsrupscale.so "$(PLUGINS)/libgstsrupscale.so"
+	@echo 'try: gst-inspect-1.0 srupscale'
+
+clean:
+	$(CARGO) clean
+	rm -rf demo-out
