@@ -110,8 +110,7 @@ fn gaussian_valid(data: &[f64], width: usize) -> Vec<f64> {
 
 fn gaussian_taps() -> [f64; SSIM_WINDOW] {
     let middle = (SSIM_WINDOW / 2) as f64;
-    let taps: [f64; SSIM_WINDOW] =
-        std::array::from_fn(|i| (-(i as f64 - middle).powi(2) / (2.0 * 1.5 * 1.5)).exp());
+    let taps: [f64; SSIM_WINDOW] = std::array::from_fn(|i| (-(i as f64 - middle).powi(2) / (2.0 * 1.5 * 1.5)).exp());
     let sum: f64 = taps.iter().sum();
     taps.map(|tap| tap / sum)
 }

@@ -88,7 +88,7 @@ impl Picture {
     /// A `scale`th of the size, by antialiased bicubic with Pillow's kernel (a = -0.5).
     #[must_use]
     pub fn reduced(&self, scale: usize) -> Self {
-        let rgb = srup_engine::frame::reduce_rgb8(&self.rgb, self.width, self.height, scale);
+        let rgb = srup_engine::frame::resample::reduce_rgb8(&self.rgb, self.width, self.height, scale);
         Self { width: self.width / scale, height: self.height / scale, rgb }
     }
 
@@ -115,7 +115,9 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     paths.sort();
     if paths.is_empty() {
         let folder = folder.display();
-        return Err(Failure::new(format_args!("folder {folder} holds no picture: put .png, .jpg or .jpeg files there")));
+        return Err(Failure::new(format_args!(
+            "folder {folder} holds no picture: put .png, .jpg or .jpeg files there"
+        )));
     }
     Ok(paths)
 }

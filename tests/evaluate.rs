@@ -1,0 +1,117 @@
+//! The example `evaluate`, run as users run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use srup_examples::picture::Picture;
+use srup_tests::shared;
+
+/// The program beside this test, where `cargo test --workspace` builds it; built here when the tests run alone.
+fn evaluate() -> Command {
+    let test = std::env::current_exe().expect("a running test has a file");
+    let profile = test.ancestors().nth(2).expect("cargo puts tests into <target>/<profile>/deps");
+    let program = profile.join("examples/evaluate");
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "srup-examples", "--example", "evaluate"]);
+        build.arg("--target-dir").arg(profile.parent().expect("a profile lies in the target folder"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo is there").success(), "evaluate builds");
+    }
+    Command::new(program)
+}
+
+/// The rows that `--json` writes, as `results`.
+fn results(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let place = tempfile::tempdir().unwrap();
+    let json = place.path().join("results.json");
+    let output = evaluate().arg(folder).args(arguments).arg("--json").arg(&json).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    document["results"].as_array().expect("results is a list").clone()
+}
+
+fn row<'a>(rows: &'a [Value], model: &str) -> &'a Value {
+    rows.iter().find(|row| row["model"] == model).unwrap_or_else(|| panic!("a row for {model}"))
+}
+
+/// Y-PSNR of Pillow's bicubic, reduced and enlarged in RGB, for scales 2, 3 and 4.
+#[test]
+fn bicubic_has_its_known_figures_on_set5_and_set14() {
+    let Some(shared) = shared() else { return };
+    for (set, figures) in [("Set5", [33.67, 30.40, 28.43]), ("Set14", [30.33, 27.63, 26.09])] {
+        for (scale, expected) in (2..).zip(figures) {
+            let rows = results(&shared.join("eval").join(set), &["--scale", &scale.to_string(), "--model", "bicubic"]);
+            let found = row(&rows, "bicubic")["psnr"].as_f64().unwrap();
+            assert!((found - expected).abs() <= 0.02, "{set} x{scale}: {found}, expected {expected}");
+        }
+    }
+}
+
+fn pictures() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, step) in [("a.png", 7), ("b.png", 11)] {
+        let (width, height) = (49, 38);
+        let rgb = (0..3 * width * height).map(|i| (i / 3 % width * step + i / (3 * width) * 3) as u8).collect();
+        Picture { width, height, rgb }.save(&folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn the_json_has_a_row_for_each_model_and_for_plain_resampling() {
+    let folder = pictures();
+    let rows = results(folder.path(), &["--scale", "2", "--precision", "f32"]);
+    let builtin = srup_engine::model::builtin().into_iter().filter(|model| model.scale == 2).map(|model| model.name);
+    let expected: Vec<&str> = builtin.chain(["lanczos", "bicubic"]).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row["model"].as_str().unwrap()).collect();
+    assert_eq!(names, expected);
+    for row in &rows {
+        let mut keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut wanted =
+            ["model", "scale", "precision", "psnr", "ssim", "ms_per_mp", "parameters", "worse_than_lanczos"];
+        keys.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(keys, wanted);
+        assert_eq!((&row["scale"], &row["precision"]), (&Value::from(2), &Value::from("f32")));
+        let number = |key: &str| row[key].as_f64().unwrap();
+        assert!(number("psnr") > 10.0 && number("ms_per_mp") > 0.0, "{row}");
+        assert!((0.0..=1.0).contains(&number("ssim")) && (0.0..=1.0).contains(&number("worse_than_lanczos")), "{row}");
+        let plain = ["lanczos", "bicubic"].contains(&row["model"].as_str().unwrap());
+        assert_eq!(row["parameters"] == 0, plain, "{row}");
+    }
+    assert_eq!(row(&rows, "lanczos")["worse_than_lanczos"], 0.0);
+}
+
+#[test]
+fn what_is_wrong_with_the_pictures_is_said_in_one_line() {
+    let folder = pictures();
+    let bad = folder.path().join("bad");
+    let small = folder.path().join("small");
+    let empty = folder.path().join("empty");
+    [&bad, &small, &empty].map(|path| std::fs::create_dir(path).unwrap());
+    std::fs::write(bad.join("broken.png"), b"no picture").unwrap();
+    Picture::new(12, 40).save(&small.join("narrow.png")).unwrap();
+    let cases: [(PathBuf, &str); 4] = [
+        (folder.path().join("nowhere"), "cannot be read"),
+        (empty, "holds no picture"),
+        (bad, "broken.png cannot be read as a picture"),
+        (small, "narrow.png"),
+    ];
+    for (path, expected) in cases {
+        let output = evaluate().arg(&path).args(["--scale", "2", "--model", "bicubic"]).output().unwrap();
+        check_failure(&output, expected);
+    }
+    let output = evaluate().arg(folder.path()).args(["--scale", "2", "--model", "no-such-model"]).output().unwrap();
+    check_failure(&output, "unknown model 'no-such-model'");
+}
+
+#[track_caller]
+fn check_failure(output: &Output, expected: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(expected) && text.trim_end().lines().count() == 1, "expected '{expected}' in: {text}");
+}
