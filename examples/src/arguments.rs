@@ -1,0 +1,39 @@
+//! Arguments that choose what the engine does, for every program that runs it.
+
+use srup_engine::{BackendKind, Precision, Upscaler};
+
+/// Which network runs, where, and in which numbers.
+#[derive(Clone, Debug, clap::Args)]
+pub struct EngineArgs {
+    /// Model: a built-in name, `bicubic` or `lanczos` for plain resampling, or a .safetensors file
+    #[arg(long, short, default_value = "luma-s", help_heading = "Upscaling")]
+    pub model: String,
+
+    /// Output size over input size: 2, 3 or 4
+    #[arg(long, short, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16), help_heading = "Upscaling")]
+    pub scale: u8,
+
+    /// Where the network runs: auto, cpu, cuda or reference
+    #[arg(long, default_value = "auto", help_heading = "Upscaling")]
+    pub backend: BackendKind,
+
+    /// Numbers it is computed in: auto, f32 or f16
+    #[arg(long, default_value = "auto", help_heading = "Upscaling")]
+    pub precision: Precision,
+
+    /// CPU threads of the upscaler; 0 takes all. The picture does not depend on it
+    #[arg(long, default_value_t = 0, help_heading = "Upscaling")]
+    pub threads: usize,
+}
+
+impl EngineArgs {
+    /// A builder with these choices.
+    pub fn builder(&self) -> srup_engine::Builder {
+        Upscaler::builder()
+            .model(&self.model)
+            .scale(self.scale.into())
+            .backend(self.backend)
+            .precision(self.precision)
+            .threads(self.threads)
+    }
+}

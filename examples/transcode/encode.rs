@@ -1,0 +1,268 @@
+//! The encoder: which one, with which pixel format and options, and frames into packets.
+
+use std::collections::HashMap;
+
+use ffmpeg_next::codec::{Context, Flags, Id};
+use ffmpeg_next::format::{Pixel, flag, format};
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::{Codec, Dictionary, Error, Packet, Rational, encoder};
+use srup_engine::frame::Matrix;
+use srup_examples::Failure;
+
+use crate::args::Args;
+use crate::colour::Tags;
+use crate::convert::{Converter, Shape};
+use crate::hdr::Hdr;
+use crate::{ffi, formats};
+
+/// x264 and x265 at this quality are hard to tell from their input.
+const CRF: &str = "17";
+
+/// What an encoder is to make.
+pub struct Target<'a> {
+    /// The container that it is for.
+    pub container: &'a format::Output,
+    /// Codec of the input's video.
+    pub source: Id,
+    /// Format, size and range of the frames that come.
+    pub frames: Shape,
+    /// Bits of a sample: 8 or 10.
+    pub bits: u32,
+    /// Colour of the frames that come.
+    pub tags: Tags,
+    /// Unit of the frames' times, in seconds.
+    pub time_base: Rational,
+    /// Frames a second, roughly; None if unknown.
+    pub rate: Option<Rational>,
+    /// Shape of a pixel; None if unknown.
+    pub aspect: Option<Rational>,
+    /// Static HDR metadata.
+    pub hdr: &'a Hdr,
+}
+
+/// Finds the encoder that was asked for, or the default.
+pub fn choose(args: &Args, container: &format::Output, source: Id, bits: u32) -> Result<Codec, Failure> {
+    if let Some(name) = &args.codec {
+        let codec = named(name)?;
+        if !ffi::can_hold(container, codec.id()) {
+            let text = format!("{} cannot hold {} video", container.name(), codec.id().name());
+            return Err(Failure::new(format!("{text}; choose another --codec, or end the name in .mkv")));
+        }
+        return Ok(codec);
+    }
+    let favourites = if bits > 8 || source == Id::HEVC { ["libx265", "libx264"] } else { ["libx264", "libx265"] };
+    let fallback = container.codec(&args.output, ffmpeg_next::media::Type::Video);
+    // WebM's own choice would be VP8 on some builds, which has no 10 bits.
+    let candidates = favourites.iter().chain(&["libvpx-vp9"]).filter_map(|name| encoder::find_by_name(name));
+    candidates.chain(encoder::find(fallback)).find(|codec| ffi::can_hold(container, codec.id())).ok_or_else(|| {
+        Failure::new(format!("no encoder here makes video for {}; end the name in .mkv", container.name()))
+    })
+}
+
+/// The video encoder of that name.
+pub fn named(name: &str) -> Result<Codec, Failure> {
+    encoder::find_by_name(name).or_else(|| ffi::encoder_for(name)).filter(Codec::is_video).ok_or_else(|| {
+        Failure::new(format!(
+            "unknown video encoder '{name}': use libx264, libx265, ffv1 or one that `ffmpeg -encoders` lists"
+        ))
+    })
+}
+
+/// An open encoder.
+pub struct Encoding {
+    encoder: encoder::video::Encoder,
+    frames: Shape,
+    /// Format of what the encoder takes, and its range.
+    takes: Shape,
+    matrix: Matrix,
+    aspect: Rational,
+}
+
+impl Encoding {
+    /// Opens `codec` for a target. Returns it with warnings about what it cannot keep.
+    pub fn open(args: &Args, codec: Codec, target: &Target<'_>) -> Result<(Self, Vec<String>), Failure> {
+        let (frames, mut warnings) = (target.frames, Vec::new());
+        let pixel = pixel_format(&codec, frames.pixel)?;
+        let lost = |layout: ffi::Layout| (layout.depth, layout.alpha);
+        if let (Some(from), Some(to)) = (ffi::layout(frames.pixel).map(lost), ffi::layout(pixel).map(lost)) {
+            if to.0 < from.0 {
+                warnings.push(format!("{} takes only {} bits; the video loses depth", codec.name(), to.0));
+            }
+            if from.1 && !to.1 {
+                warnings.push(format!("{} has no transparency; it is dropped", codec.name()));
+            }
+        }
+        let matrix = target.tags.matrix(frames.width, frames.height);
+        let tags = target.tags.converted(frames.pixel, pixel, matrix);
+        let takes = Shape { pixel, full: tags.is_full(), ..frames };
+
+        let mut video = Context::new_with_codec(codec).encoder().video().map_err(|error| failed(&codec, &error))?;
+        video.set_width(frames.width);
+        video.set_height(frames.height);
+        video.set_format(pixel);
+        video.set_time_base(target.time_base);
+        video.set_frame_rate(target.rate);
+        if let Some(aspect) = target.aspect {
+            video.set_aspect_ratio(aspect);
+        }
+        tags.apply(&mut video);
+        if target.container.flags().contains(flag::Flags::GLOBAL_HEADER) {
+            video.set_flags(Flags::GLOBAL_HEADER);
+        }
+        let encoder =
+            video.open_with(options(args, &codec, target.hdr)?).map_err(|error| refused(&codec, &takes, &error))?;
+        let aspect = target.aspect.unwrap_or(Rational(0, 1));
+        Ok((Self { encoder, frames, takes, matrix, aspect }, warnings))
+    }
+
+    /// Its parameters, for a stream.
+    pub fn encoder(&self) -> &encoder::video::Encoder {
+        &self.encoder
+    }
+
+    /// Shape of a pixel as the encoder writes it; 0 if unknown.
+    pub fn aspect(&self) -> Rational {
+        self.aspect
+    }
+
+    /// The encoder's name and pixel format, in words.
+    pub fn describe(&self) -> String {
+        let codec = self.encoder.codec();
+        format!("{} {}", codec.as_ref().map_or("", Codec::name), formats::name(self.takes.pixel))
+    }
+
+    /// Ready to work, on the thread that calls this.
+    pub fn start(self) -> Worker {
+        Worker { converter: Converter::new(self.takes, self.matrix), encoding: self, durations: HashMap::new() }
+    }
+}
+
+/// The encoder at work.
+pub struct Worker {
+    encoding: Encoding,
+    converter: Converter,
+    /// Durations of the frames inside the encoder by their times; the packets come without.
+    durations: HashMap<i64, i64>,
+}
+
+impl Worker {
+    /// Encodes one frame, or with None what is still inside; gives each packet to `out`, which returns false to stop.
+    /// Returns false if it was stopped.
+    pub fn run(&mut self, frame: Option<Video>, mut out: impl FnMut(Packet) -> bool) -> Result<bool, Failure> {
+        let Encoding { frames, takes, .. } = self.encoding;
+        match frame {
+            Some(mut frame) => {
+                if let Some(time) = frame.pts().filter(|_| frame.packet().duration > 0) {
+                    self.durations.insert(time, frame.packet().duration);
+                }
+                if formats::plain(takes.pixel) != frames.pixel || takes.full != frames.full {
+                    frame = self.converter.run(&frame, frames)?;
+                } else {
+                    // Same bytes; only the name may say "full range" in its own way.
+                    frame.set_format(takes.pixel);
+                }
+                self.encoding.encoder.send_frame(&frame)
+            }
+            None => self.encoding.encoder.send_eof(),
+        }
+        .map_err(|error| Failure::new(format!("the encoder failed: {error}")))?;
+        loop {
+            let mut packet = Packet::empty();
+            match self.encoding.encoder.receive_packet(&mut packet) {
+                Ok(()) => {}
+                Err(Error::Eof | Error::Other { errno: ffmpeg_next::error::EAGAIN }) => return Ok(true),
+                Err(error) => return Err(Failure::new(format!("the encoder failed: {error}"))),
+            }
+            if let Some(duration) = packet.pts().and_then(|time| self.durations.remove(&time)) {
+                packet.set_duration(duration);
+            }
+            if !out(packet) {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn pixel_format(codec: &Codec, from: Pixel) -> Result<Pixel, Failure> {
+    let offered: Vec<Pixel> = codec.video().ok().and_then(|video| video.formats()).into_iter().flatten().collect();
+    if offered.is_empty() || offered.contains(&from) {
+        return Ok(from);
+    }
+    let alpha = ffi::layout(from).is_some_and(|layout| layout.alpha);
+    let usable: Vec<Pixel> =
+        offered.into_iter().filter(|&pixel| ffi::layout(pixel).is_some_and(|layout| !layout.hardware)).collect();
+    ffi::best_format(&usable, from, alpha).ok_or_else(|| {
+        let text = format!("{} takes no pixel format that can be made here; choose another --codec", codec.name());
+        Failure::new(text)
+    })
+}
+
+/// The encoder's options: quiet, HDR metadata, quality and preset, then whatever the user adds.
+fn options(args: &Args, codec: &Codec, hdr: &Hdr) -> Result<Dictionary<'static>, Failure> {
+    let mut options: Vec<(String, String)> = Vec::new();
+    let library = codec.name();
+    if ["libx264", "libx264rgb", "libx265"].contains(&library) {
+        options.push(("crf".into(), CRF.into()));
+    }
+    if let Some(preset) = &args.preset {
+        options.push(("preset".into(), preset.clone()));
+    }
+    if let Some(crf) = args.crf {
+        options.retain(|option| option.0 != "crf");
+        options.push(("crf".into(), crf.to_string()));
+    }
+    let parameters = library_parameters(library, hdr);
+    if let Some(key) = parameters.0 {
+        options.push((key.into(), parameters.1));
+    }
+    for (key, value) in &args.encoder_option {
+        match options.iter_mut().find(|option| option.0 == *key) {
+            Some(option) if Some(key.as_str()) == parameters.0 => option.1 = format!("{}:{value}", option.1),
+            Some(option) => option.1 = value.clone(),
+            None => options.push((key.clone(), value.clone())),
+        }
+    }
+    if let Some((key, _)) = options.iter().find(|(key, _)| !ffi::has_option(codec, key)) {
+        let text = format!("encoder {library} has no option '{key}': `ffmpeg -h encoder={library}` lists what it has");
+        return Err(Failure::new(text));
+    }
+    Ok(options.into_iter().collect())
+}
+
+/// The parameters that x264 and x265 take in their own syntax: silence, which x265 prints past FFmpeg's log, and HDR.
+fn library_parameters(library: &str, hdr: &Hdr) -> (Option<&'static str>, String) {
+    let (display, light) = (hdr.mastering_display(), hdr.content_light());
+    let join = |fixed: &[&str], display_key: &str, light_key: &str| {
+        let display = display.iter().map(|text| format!("{display_key}={text}"));
+        let light = light.iter().map(|text| format!("{light_key}={text}"));
+        fixed.iter().map(|&text| text.to_owned()).chain(display).chain(light).collect::<Vec<_>>().join(":")
+    };
+    match library {
+        "libx265" if display.is_some() || light.is_some() => {
+            let fixed = ["log-level=none", "hdr-opt=1", "repeat-headers=1"];
+            (Some("x265-params"), join(&fixed, "master-display", "max-cll"))
+        }
+        "libx265" => (Some("x265-params"), "log-level=none".into()),
+        "libx264" if display.is_some() || light.is_some() => {
+            (Some("x264-params"), join(&[], "mastering-display", "cll"))
+        }
+        _ => (None, String::new()),
+    }
+}
+
+fn failed(codec: &Codec, error: &Error) -> Failure {
+    Failure::new(format!("encoder {} cannot be set up: {error}; choose another --codec", codec.name()))
+}
+
+fn refused(codec: &Codec, takes: &Shape, error: &Error) -> Failure {
+    let chroma = ffi::layout(takes.pixel).map_or((0, 0), |layout| layout.chroma);
+    let odd = (chroma.0 > 0 && takes.width % 2 == 1) || (chroma.1 > 0 && takes.height % 2 == 1);
+    let advice = if odd {
+        "many encoders want even sizes: use --scale 2 or 4, or --codec ffv1"
+    } else {
+        "check --preset, --crf and --encoder-option, or choose another --codec"
+    };
+    let Shape { width, height, pixel, .. } = *takes;
+    let picture = format!("{width}x{height} {}", formats::name(pixel));
+    Failure::new(format!("encoder {} refuses {picture}: {error}; {advice}", codec.name()))
+}

@@ -1,0 +1,256 @@
+//! Reading: packets come out as they are, those of the best video stream as decoded frames.
+
+use std::path::Path;
+
+use ffmpeg_next::format::context;
+use ffmpeg_next::format::stream::Disposition;
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::{Error, Packet, Rational, codec, decoder, format, media, threading};
+use srup_examples::Failure;
+
+use crate::deinterlace::Deinterlacer;
+use crate::{ffi, files};
+
+/// So many packets in a row may be unreadable before the rest of the file is given up.
+const UNREADABLE: usize = 1000;
+
+/// What a file gives.
+pub enum Item {
+    /// A decoded frame of the video; its pts is set, in units of [`Source::time_base`].
+    Frame(Video),
+    /// A packet of another stream.
+    Packet(Packet),
+}
+
+/// What went wrong while reading without ending it.
+#[derive(Clone, Debug, Default)]
+pub struct Damage {
+    /// Packets that could not be read or decoded.
+    pub packets: usize,
+    /// Why reading ended early.
+    pub cut: Option<String>,
+}
+
+/// An open file and the decoder of its best video stream.
+pub struct Source {
+    input: context::Input,
+    decoder: decoder::Video,
+    video: usize,
+    time_base: Rational,
+    deinterlacer: Option<Deinterlacer>,
+    draining: bool,
+    drained: bool,
+    /// The end of what was read, in seconds, by the packets' times.
+    end: f64,
+    /// Time and duration of the last frame.
+    last: Option<(i64, i64)>,
+    damage: Damage,
+}
+
+impl Source {
+    /// Opens a file and its video decoder. `deinterlace` lets interlaced frames in.
+    pub fn open(path: &Path, deinterlace: bool) -> Result<Self, Failure> {
+        let input = format::input(&files::url(path)).map_err(|error| {
+            let advice = "it is no video file, or damaged at the start (an mp4 that was cut off cannot be read)";
+            Failure::new(format!("cannot read {}: {error}; {advice}", path.display()))
+        })?;
+        let stream = input
+            .streams()
+            .best(media::Type::Video)
+            .filter(|stream| !stream.disposition().contains(Disposition::ATTACHED_PIC))
+            .ok_or_else(|| Failure::new(format!("{} has no video stream; name a video file", path.display())))?;
+        let (video, time_base) = (stream.index(), stream.time_base());
+        let mut context = codec::Context::from_parameters(stream.parameters()).map_err(|error| broken(path, &error))?;
+        ffi::set_packet_time_base(&mut context, time_base);
+        // Most cores belong to the upscaler; a quarter of them decodes faster than any network here upscales.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        context.set_threading(threading::Config {
+            kind: threading::Type::Frame,
+            count: (cores / 4).clamp(1, 8),
+            ..Default::default()
+        });
+        let codec = context.id();
+        let decoder = context.decoder().video().map_err(|error| {
+            Failure::new(format!("cannot decode the {} video of {}: {error}", codec.name(), path.display()))
+        })?;
+        let deinterlacer = deinterlace.then(|| Deinterlacer::new(time_base));
+        Ok(Self {
+            input,
+            decoder,
+            video,
+            time_base,
+            deinterlacer,
+            draining: false,
+            drained: false,
+            end: 0.0,
+            last: None,
+            damage: Damage::default(),
+        })
+    }
+
+    /// The file's streams, chapters and metadata.
+    pub fn input(&self) -> &context::Input {
+        &self.input
+    }
+
+    /// The same, to change what is read.
+    pub fn input_mut(&mut self) -> &mut context::Input {
+        &mut self.input
+    }
+
+    /// Index of the video stream.
+    pub fn video(&self) -> usize {
+        self.video
+    }
+
+    /// The unit of the frames' times, in seconds.
+    pub fn time_base(&self) -> Rational {
+        self.time_base
+    }
+
+    /// The codec of the video.
+    pub fn codec(&self) -> codec::Id {
+        self.decoder.id()
+    }
+
+    /// Frames to expect, 0 if unknown.
+    pub fn expected_frames(&self) -> u64 {
+        let Some(stream) = self.input.stream(self.video) else { return 0 };
+        if stream.frames() > 0 {
+            return stream.frames().unsigned_abs();
+        }
+        let seconds = self.input.duration().max(0) as f64 / 1e6;
+        let rate = f64::from(stream.avg_frame_rate());
+        if rate.is_finite() && rate > 0.0 { (seconds * rate).round() as u64 } else { 0 }
+    }
+
+    /// The next frame or packet in the file's order; None at the end.
+    pub fn next(&mut self) -> Result<Option<Item>, Failure> {
+        loop {
+            if let Some(frame) = self.receive()? {
+                return Ok(Some(Item::Frame(frame)));
+            }
+            if self.drained {
+                return Ok(None);
+            }
+            match self.read() {
+                Some(packet) if packet.stream() == self.video => self.decode(&packet)?,
+                Some(packet) => return Ok(Some(Item::Packet(packet))),
+                None => self.decode_rest()?,
+            }
+        }
+    }
+
+    /// What was wrong with the file; complete once [`next`](Self::next) has returned None.
+    pub fn damage(&self) -> Damage {
+        let mut damage = self.damage.clone();
+        let stated = (ffi::start_time(&self.input) + self.input.duration()) as f64 / 1e6;
+        // Containers round their length, and count in a last frame's display: half a second and 2 % are no loss.
+        let missing = stated - self.end;
+        if damage.cut.is_none() && ffi::duration_is_stated(&self.input) && missing > 0.5_f64.max(0.02 * stated) {
+            damage.cut = Some(format!("it ends at {:.1} s of {stated:.1} s", self.end));
+        }
+        damage
+    }
+
+    fn read(&mut self) -> Option<Packet> {
+        let mut unreadable = 0;
+        let mut packet = Packet::empty();
+        loop {
+            match packet.read(&mut self.input) {
+                Ok(()) => break,
+                Err(Error::Eof) => return None,
+                Err(Error::InvalidData | Error::Other { errno: ffmpeg_next::error::EAGAIN })
+                    if unreadable < UNREADABLE =>
+                {
+                    unreadable += 1;
+                    self.damage.packets += 1;
+                }
+                Err(error) => {
+                    self.damage.cut = Some(format!("reading stopped: {error}"));
+                    return None;
+                }
+            }
+        }
+        if let (Some(stream), Some(time)) = (self.input.stream(packet.stream()), packet.pts().or(packet.dts())) {
+            let end = (time + packet.duration()) as f64 * f64::from(stream.time_base());
+            self.end = self.end.max(end);
+        }
+        Some(packet)
+    }
+
+    fn decode(&mut self, packet: &Packet) -> Result<(), Failure> {
+        match self.decoder.send_packet(packet) {
+            Ok(()) | Err(Error::Eof) => Ok(()),
+            Err(Error::Other { errno: ffmpeg_next::error::ENOMEM }) => {
+                Err(Failure::new("not enough memory to decode the video; close other programs"))
+            }
+            // Whatever else a decoder says is about this packet; the next may be whole.
+            Err(_) => {
+                self.damage.packets += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn decode_rest(&mut self) -> Result<(), Failure> {
+        if self.draining {
+            self.drained = true;
+            return Ok(());
+        }
+        self.draining = true;
+        match self.decoder.send_eof() {
+            Ok(()) | Err(Error::Eof) => Ok(()),
+            Err(error) => Err(Failure::new(format!("the decoder failed at the end of the video: {error}"))),
+        }
+    }
+
+    /// A frame that is ready, past the deinterlacer where there is one.
+    fn receive(&mut self) -> Result<Option<Video>, Failure> {
+        loop {
+            if let Some(frame) = self.deinterlacer.as_mut().and_then(Deinterlacer::pop) {
+                return Ok(Some(frame));
+            }
+            let mut frame = Video::empty();
+            match self.decoder.receive_frame(&mut frame) {
+                Ok(()) => self.stamp(&mut frame),
+                Err(Error::Other { errno: ffmpeg_next::error::EAGAIN }) => return Ok(None),
+                Err(Error::Eof) => {
+                    self.drained = true;
+                    let Some(deinterlacer) = &mut self.deinterlacer else { return Ok(None) };
+                    deinterlacer.finish()?;
+                    return Ok(deinterlacer.pop());
+                }
+                Err(_) => {
+                    self.damage.packets += 1;
+                    continue;
+                }
+            }
+            match &mut self.deinterlacer {
+                Some(deinterlacer) => deinterlacer.push(&frame)?,
+                None if frame.is_interlaced() => {
+                    return Err(Failure::new(
+                        "the video is interlaced, and enlarging woven fields would spoil it: add --deinterlace",
+                    ));
+                }
+                None => return Ok(Some(frame)),
+            }
+        }
+    }
+
+    /// Sets a frame's time: the decoder's best guess, or after the frame before it where there is none or it does not rise.
+    fn stamp(&mut self, frame: &mut Video) {
+        let time = match (frame.timestamp(), self.last) {
+            (Some(time), None) => time,
+            (None, None) => 0,
+            (Some(time), Some((last, _))) => time.max(last + 1),
+            (None, Some((last, duration))) => last + duration,
+        };
+        self.last = Some((time, frame.packet().duration.max(1)));
+        frame.set_pts(Some(time));
+    }
+}
+
+fn broken(path: &Path, error: &Error) -> Failure {
+    Failure::new(format!("cannot read the video of {}: {error}; the file is damaged", path.display()))
+}

@@ -1,0 +1,175 @@
+//! Decode, upscale and encode in threads of their own, with bounded channels between; the caller's thread writes.
+//!
+//! A thread that ends, well or not, drops its ends of the channels, and so the others end too: those before it cannot send
+//! any more, those after it drain what is left.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use ffmpeg_next::Packet;
+use ffmpeg_next::frame::Video;
+use srup_examples::Failure;
+
+use crate::input::{Damage, Item, Source};
+use crate::output::{Muxer, Routes};
+use crate::progress::Progress;
+use crate::{encode, stop, upscale};
+
+/// Frames that may wait between two threads: enough to keep both busy, little enough for memory (a frame of 8K in 4:2:0 takes
+/// 48 MiB at 8 bits).
+const FRAMES: usize = 4;
+
+/// Packets that may wait for the writer, which is never slow for long.
+const PACKETS: usize = 256;
+
+/// What the threads send to the writer.
+enum Message {
+    /// A packet; its stream is an index of the output.
+    Packet(Packet),
+    /// Something for the user to know.
+    Warning(String),
+}
+
+/// Everything that is open before the work begins.
+pub struct Job {
+    /// The input, the first frame taken out.
+    pub source: Source,
+    /// What was read before the first frame was decoded, and that frame.
+    pub start: Vec<Item>,
+    /// Where packets go.
+    pub routes: Routes,
+    /// The engine.
+    pub upscaling: upscale::Upscaling,
+    /// The encoder.
+    pub encoding: encode::Encoding,
+}
+
+/// What was done.
+pub struct Done {
+    /// Frames that were enlarged and encoded.
+    pub frames: u64,
+    /// What was wrong with the input.
+    pub damage: Damage,
+}
+
+/// Runs the job to its end, or until [`stop::requested`]; every packet goes to `muxer`.
+pub fn run(job: Job, muxer: &mut Muxer, progress: &mut Progress) -> Result<Done, Failure> {
+    let Job { source, start, routes, upscaling, encoding } = job;
+    let video = routes[source.video()].unwrap_or_default();
+    let done = AtomicU64::new(0);
+    let (decoded_in, decoded) = bounded(FRAMES);
+    let (enlarged_in, enlarged) = bounded(FRAMES);
+    let (messages_in, messages) = bounded(PACKETS);
+    thread::scope(|scope| {
+        let to_writer = messages_in.clone();
+        let decoder = scope.spawn(move || decode(source, start, &routes, &decoded_in, &to_writer));
+        let to_writer = messages_in.clone();
+        let count = &done;
+        let upscaler = scope.spawn(move || upscale(upscaling, &decoded, &enlarged_in, &to_writer, count));
+        let encoder = scope.spawn(move || encode(encoding, video, &enlarged, &messages_in));
+        let written = write(messages, muxer, progress, &done);
+        // In the order of the stream: the first failure is the cause of those after it.
+        let damage = join(decoder);
+        let upscaled = join(upscaler);
+        let encoded = join(encoder);
+        let damage = damage?;
+        upscaled.and(encoded).and(written)?;
+        Ok(Done { frames: done.load(Ordering::Relaxed), damage })
+    })
+}
+
+fn join<T>(handle: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
+    handle.join().unwrap_or_else(|_| Err(Failure::new("a thread broke down; this is a bug: please report it")))
+}
+
+fn decode(
+    mut source: Source,
+    start: Vec<Item>,
+    routes: &Routes,
+    frames: &Sender<Video>,
+    writer: &Sender<Message>,
+) -> Result<Damage, Failure> {
+    let send = |item: Item| match item {
+        Item::Frame(frame) => frames.send(frame).is_ok(),
+        Item::Packet(mut packet) => match routes.get(packet.stream()).copied().flatten() {
+            Some(stream) => {
+                packet.set_stream(stream);
+                writer.send(Message::Packet(packet)).is_ok()
+            }
+            None => true,
+        },
+    };
+    if !start.into_iter().all(send) {
+        return Ok(Damage::default());
+    }
+    while !stop::requested() {
+        let Some(item) = source.next()? else { return Ok(source.damage()) };
+        if !send(item) {
+            break;
+        }
+    }
+    Ok(Damage::default())
+}
+
+fn upscale(
+    upscaling: upscale::Upscaling,
+    frames: &Receiver<Video>,
+    enlarged: &Sender<Video>,
+    writer: &Sender<Message>,
+    count: &AtomicU64,
+) -> Result<(), Failure> {
+    let mut worker = upscaling.start();
+    for frame in frames {
+        // One frame at least, so that what is left is a video.
+        if stop::requested() && count.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+        // Should the writer be gone, the next send tells.
+        let warn = |text| drop(writer.send(Message::Warning(text)));
+        if enlarged.send(worker.run(frame, warn)?).is_err() {
+            break;
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn encode(
+    encoding: encode::Encoding,
+    stream: usize,
+    frames: &Receiver<Video>,
+    writer: &Sender<Message>,
+) -> Result<(), Failure> {
+    let mut worker = encoding.start();
+    let mut out = |mut packet: Packet| {
+        packet.set_stream(stream);
+        writer.send(Message::Packet(packet)).is_ok()
+    };
+    for frame in frames {
+        if !worker.run(Some(frame), &mut out)? {
+            return Ok(());
+        }
+    }
+    worker.run(None, &mut out)?;
+    Ok(())
+}
+
+/// Writes until every sender is gone. Takes the receiver, so that on a failure the senders hear of it.
+fn write(
+    messages: Receiver<Message>,
+    muxer: &mut Muxer,
+    progress: &mut Progress,
+    done: &AtomicU64,
+) -> Result<(), Failure> {
+    loop {
+        match messages.recv_timeout(Duration::from_millis(100)) {
+            Ok(Message::Packet(packet)) => muxer.write(packet)?,
+            Ok(Message::Warning(text)) => progress.warn(&text),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        progress.update(done.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,172 @@
+//! What becomes of each stream of the input: encoded anew, copied, attached, or left out with a word about it.
+
+use ffmpeg_next::codec::Id;
+use ffmpeg_next::ffi::AVPacketSideDataType::{self, *};
+use ffmpeg_next::format::stream::Disposition;
+use ffmpeg_next::format::{context, format};
+use ffmpeg_next::{Discard, Stream, encoder, media};
+use srup_examples::Failure;
+
+use crate::encode::Encoding;
+use crate::{ffi, hdr};
+
+/// What becomes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The video that is decoded, enlarged and encoded.
+    Encode,
+    /// Its packets are copied.
+    Copy,
+    /// Its picture becomes an attachment: how Matroska keeps cover art.
+    Attach,
+    /// It is left out.
+    Drop,
+}
+
+/// Statistics that Matroska keeps as tags of a stream, and the name of its encoder: no longer true of a new video.
+const STALE: [&str; 6] = ["BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "DURATION", "_STATISTICS", "encoder"];
+
+/// What MP4 says of its own format; another file has its own.
+const BRANDS: [&str; 3] = ["major_brand", "minor_version", "compatible_brands"];
+
+/// Decides for every stream, and says what is left out.
+pub fn plan(input: &context::Input, video: usize, container: &format::Output) -> (Vec<Fate>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let fates = input
+        .streams()
+        .map(|stream| {
+            if stream.index() == video {
+                return Fate::Encode;
+            }
+            // The demuxer's own way of saying that a stream is not for use: MP4's chapter titles, kept as chapters.
+            if stream.discard() == Discard::All {
+                return Fate::Drop;
+            }
+            let fate = fate(&stream, container);
+            if fate == Fate::Drop {
+                warnings.push(format!("{} cannot hold {}; it is left out", container.name(), describe(&stream)));
+            }
+            fate
+        })
+        .collect();
+    (fates, warnings)
+}
+
+fn fate(stream: &Stream<'_>, container: &format::Output) -> Fate {
+    let (medium, id) = (stream.parameters().medium(), stream.parameters().id());
+    let (matroska, mov) = (container.name() == "matroska", is_mov(container));
+    let cover = stream.disposition().contains(Disposition::ATTACHED_PIC);
+    match medium {
+        // Matroska takes any attachment, whatever FFmpeg says of its codec, and no other container takes one.
+        media::Type::Attachment if matroska => Fate::Copy,
+        media::Type::Attachment => Fate::Drop,
+        _ if cover && matroska => Fate::Attach,
+        _ if cover && !mov => Fate::Drop,
+        _ if id == Id::None || !ffi::can_hold(container, id) => Fate::Drop,
+        _ => Fate::Copy,
+    }
+}
+
+/// True for MP4 and its relatives.
+pub fn is_mov(container: &format::Output) -> bool {
+    ["mp4", "mov", "ipod", "ismv", "3gp", "3g2", "psp", "f4v"].contains(&container.name())
+}
+
+/// A stream in words: what it is, its codec, its language or title.
+fn describe(stream: &Stream<'_>) -> String {
+    let kind = match stream.parameters().medium() {
+        _ if stream.disposition().contains(Disposition::ATTACHED_PIC) => "cover art",
+        media::Type::Video => "video",
+        media::Type::Audio => "audio",
+        media::Type::Subtitle => "subtitle",
+        media::Type::Attachment => "attachment",
+        _ => "data",
+    };
+    let metadata = stream.metadata();
+    let name = ["title", "filename", "language", "handler_name"].iter().find_map(|key| metadata.get(key));
+    let name = name.map(|name| format!(" '{name}'")).unwrap_or_default();
+    format!("{kind} stream {} ({}){name}", stream.index(), stream.parameters().id().name())
+}
+
+/// Adds the output stream of an input stream whose fate is not [`Fate::Drop`].
+pub fn add(
+    output: &mut context::Output,
+    container: &format::Output,
+    stream: &Stream<'_>,
+    fate: Fate,
+) -> Result<(), Failure> {
+    let fail = |error: ffmpeg_next::Error| Failure::new(format!("cannot copy {}: {error}", describe(stream)));
+    let mut copy = output.add_stream(encoder::find(Id::None)).map_err(fail)?;
+    copy.set_parameters(stream.parameters());
+    copy.set_time_base(stream.time_base());
+    copy.set_avg_frame_rate(stream.avg_frame_rate());
+    ffi::copy_stream_flags(&mut copy, stream);
+    ffi::set_codec_tag(&mut copy, container);
+    let mut metadata = ffi::copy_metadata(&stream.metadata(), &[]);
+    if fate == Fate::Attach {
+        let picture = ffi::attached_picture(stream).ok_or_else(|| fail(ffmpeg_next::Error::InvalidData))?;
+        ffi::make_attachment(&mut copy, &picture).map_err(fail)?;
+        let (name, kind) = match stream.parameters().id() {
+            Id::PNG => ("cover.png", "image/png"),
+            _ => ("cover.jpg", "image/jpeg"),
+        };
+        for (key, value) in [("filename", name), ("mimetype", kind)] {
+            if metadata.get(key).is_none() {
+                metadata.set(key, value);
+            }
+        }
+    }
+    copy.set_metadata(metadata);
+    for (kind, bytes) in ffi::stream_side_data(stream) {
+        ffi::set_stream_side_data(&mut copy, kind, &bytes).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Adds the output stream of the video: the encoder's parameters, the input's name, rotation and HDR metadata.
+pub fn add_video(
+    output: &mut context::Output,
+    stream: &Stream<'_>,
+    encoding: &Encoding,
+    hdr: &hdr::Hdr,
+) -> Result<(), Failure> {
+    let fail = |error: ffmpeg_next::Error| Failure::new(format!("cannot add the video stream: {error}"));
+    let encoder = encoding.encoder();
+    let mut video = output.add_stream(encoder.codec()).map_err(fail)?;
+    video.set_parameters(encoder);
+    video.set_time_base(encoder.time_base());
+    ffi::copy_stream_flags(&mut video, stream);
+    ffi::set_pixel_aspect(&mut video, encoding.aspect());
+    // A constant rate is worth stating; of a variable one the average would be taken for every frame's duration.
+    if stream.rate() == stream.avg_frame_rate() {
+        video.set_avg_frame_rate(stream.avg_frame_rate());
+    }
+    video.set_metadata(ffi::copy_metadata(&stream.metadata(), &STALE));
+    let kept = ffi::stream_side_data(stream).into_iter().filter(|entry| describes_the_picture(entry.0));
+    for (kind, bytes) in kept.chain(hdr.stream_side_data()) {
+        ffi::set_stream_side_data(&mut video, kind, &bytes).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Side data that stays true when the picture is enlarged and encoded anew.
+fn describes_the_picture(kind: AVPacketSideDataType) -> bool {
+    matches!(kind, AV_PKT_DATA_DISPLAYMATRIX | AV_PKT_DATA_STEREO3D | AV_PKT_DATA_SPHERICAL)
+}
+
+/// Copies the file's own metadata and chapters.
+pub fn copy_container(output: &mut context::Output, input: &context::Input) -> Result<(), Failure> {
+    output.set_metadata(ffi::copy_metadata(&input.metadata(), &BRANDS));
+    for (number, chapter) in input.chapters().enumerate() {
+        let title = chapter.metadata().get("title").unwrap_or_default().to_owned();
+        // Ids of zero or twice the same are no use to Matroska.
+        let id = if chapter.id() > 0 { chapter.id() } else { number as i64 + 1 };
+        let mut copy = output
+            .add_chapter(id, chapter.time_base(), chapter.start(), chapter.end(), &title)
+            .map_err(|error| Failure::new(format!("cannot copy chapter {}: {error}", number + 1)))?;
+        for (key, value) in chapter.metadata().iter().filter(|entry| entry.0 != "title") {
+            copy.set_metadata(key, value);
+        }
+    }
+    Ok(())
+}
