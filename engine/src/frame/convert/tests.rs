@@ -54,7 +54,7 @@ fn noisy(info: &VideoInfo, padding: usize) -> Frame {
         data.fill(0xa5);
         for (y, row) in data.chunks_mut(stride).enumerate() {
             for (i, sample) in row[..bytes].chunks_exact_mut(format.sample_bytes()).enumerate() {
-                let code = random(y * 65_537 + i, plane) % (format.max_code() + 1) << format.shift();
+                let code = (random(y * 65_537 + i, plane) % (format.max_code() + 1)) << format.shift();
                 sample.copy_from_slice(&code.to_le_bytes()[..format.sample_bytes()]);
             }
         }
