@@ -1,0 +1,107 @@
+//! Run-time choice of the instruction set.
+//!
+//! A new instruction set is a type that implements `Simd`, an entry of [`Level`] and of [`Isa::all`], and an arm of
+//! [`kernel`].
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::Avx2;
+use super::simd::Portable;
+use crate::Error;
+
+/// The environment variable that forces an instruction set by name, for tests and comparisons.
+pub const VARIABLE: &str = "SRUP_CPU";
+
+/// The instruction set that kernels run on. Having one proves that the processor has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(pub(super) Level);
+
+/// One entry for each instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+}
+
+impl Isa {
+    /// All that this processor has, from the weakest to the strongest.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self(Level::Portable(Portable))];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(Avx2::detect().map(|proof| Self(Level::Avx2(proof))));
+        all
+    }
+
+    /// The strongest, or the one that the environment variable `SRUP_CPU` names.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if that is unknown or not here.
+    pub fn choose() -> Result<Self, Error> {
+        match std::env::var_os(VARIABLE) {
+            None => Ok(*Self::all().last().expect("every processor runs portable code")),
+            Some(name) => Self::named(&name.to_string_lossy()),
+        }
+    }
+
+    /// By name.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it is unknown or not here.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        let all = Self::all();
+        all.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
+            let here: Vec<_> = all.iter().map(|isa| isa.name()).collect();
+            let reason = format!("{VARIABLE}={name} cannot be had on this processor: set it to {}", here.join(" or "));
+            Error::Backend { backend: "cpu", reason }
+        })
+    }
+
+    /// The name in descriptions and in `SRUP_CPU`.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Level::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => "avx2",
+        }
+    }
+}
+
+/// Defines a function whose first argument is an [`Isa`], and whose body, generic over `Simd`, is compiled once for each.
+/// Everything that the body calls must be `inline(always)`, or it loses the instruction set.
+macro_rules! kernel {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$S:ident>($s:ident $(, $arg:ident: $ty:ty)* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        $vis fn $name(isa: $crate::backend::cpu::dispatch::Isa $(, $arg: $ty)*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<$S: $crate::backend::cpu::simd::Simd>($s: $S $(, $arg: $ty)*) $(-> $ret)? $body
+
+            match isa.0 {
+                $crate::backend::cpu::dispatch::Level::Portable(proof) => body(proof $(, $arg)*),
+                #[cfg(target_arch = "x86_64")]
+                $crate::backend::cpu::dispatch::Level::Avx2(proof) => {
+                    #[target_feature(enable = "avx2,fma")]
+                    fn avx2(proof: $crate::backend::cpu::simd::Avx2 $(, $arg: $ty)*) $(-> $ret)? {
+                        body(proof $(, $arg)*)
+                    }
+                    // SAFETY: `proof` exists only where AVX2 and FMA were detected.
+                    unsafe { avx2(proof $(, $arg)*) }
+                }
+            }
+        }
+    };
+}
+pub(super) use kernel;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_is_found_by_its_name() {
+        for isa in Isa::all() {
+            assert_eq!(Isa::named(isa.name()).unwrap(), isa);
+        }
+        let text = Isa::named("abacus").unwrap_err().to_string();
+        assert!(text.contains("SRUP_CPU=abacus") && text.contains("portable"), "{text}");
+    }
+}

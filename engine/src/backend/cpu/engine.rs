@@ -1,0 +1,318 @@
+//! Runs a network that was taken apart and laid out.
+
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use super::dispatch::Isa;
+use super::kernels::conv::PackedConv;
+use super::kernels::global::{self, ChunkRoom, Round, Tokens};
+use super::kernels::rearrange;
+use super::kernels::windows::{self, Axis, Head, Matrices, Qkv, Window};
+use super::line::{Buffer, Line, TapRoom};
+use super::lower::{FrameKernel, Kernel, Program, RowKernel, StateSpec, Value};
+use super::memory;
+use super::plan::{Layout, Phase, Place, Source};
+use super::pool::{Worker, Workers};
+use super::segment::{Context, run_band};
+use super::shared::Shared;
+use crate::Error;
+use crate::network::{GlobalLearnableAttention, Network, SparseGlobalAttention};
+use crate::tensor::Tensor;
+
+/// Tokens that are hashed as one task.
+const HASH_BLOCK: usize = 4096;
+
+/// What operations on frames leave for later ones.
+#[derive(Debug)]
+pub enum State {
+    /// SparseGSA.
+    Windows(WindowState),
+    /// GLA.
+    Rounds(Box<GlobalLearnableAttention>, Vec<Round>),
+}
+
+/// SparseGSA's windows, their matrices, and what they are folded to.
+#[derive(Debug)]
+pub struct WindowState {
+    block: Box<SparseGlobalAttention>,
+    /// Windows along the rows.
+    pub rows: Axis,
+    /// Windows along the columns.
+    pub columns: Axis,
+    matrices: Vec<f32>,
+    /// One convolution for each rectangle between cuts, row by row.
+    pub folded: Vec<PackedConv>,
+}
+
+/// A network ready for frames of one size, with all its buffers.
+pub struct Engine {
+    isa: Isa,
+    program: Program,
+    layout: Layout,
+    slots: Vec<Buffer>,
+    states: Vec<State>,
+    workers: Workers,
+    height: usize,
+    width: usize,
+}
+
+impl Engine {
+    /// Prepares a network for frames of that size.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if its buffers would take more than there is.
+    pub fn new(isa: Isa, pool: Arc<ThreadPool>, network: &Network, height: usize, width: usize) -> Result<Self, Error> {
+        let program = Program::new(network, height, width);
+        let threads = pool.current_num_threads();
+        let layout = Layout::new(&program, threads);
+        memory::check(&network.name, (width, height), bytes(&program, &layout, threads))?;
+        let longest = program.values.iter().map(|v| Line::new(v.width, program.reach).stride).max().unwrap_or(0);
+        let workers = Workers::new(pool, || Worker {
+            rings: layout.rings.iter().map(|&len| Buffer::zeros(len)).collect(),
+            taps: TapRoom::default(),
+            zeros: vec![0.0; longest],
+            scratch: vec![0.0; scratch(&program)],
+            chunk: chunk_room(&program),
+        });
+        let slots = layout.slots.iter().map(|&len| Buffer::zeros(len)).collect();
+        let states = program.states.iter().map(State::new).collect();
+        Ok(Self { isa, program, layout, slots, states, workers, height, width })
+    }
+
+    /// Computes one frame. `output` is made to fit.
+    ///
+    /// # Panics
+    /// If the input is not of the size and the number of planes that the engine was made for.
+    pub fn run(&mut self, input: &Tensor, output: &mut Tensor) {
+        let expected = (self.program.values[0].channels, self.height, self.width);
+        assert_eq!((input.channels, input.height, input.width), expected, "the input fits the plan");
+        let Value { channels, height, width, .. } = self.program.values[self.program.output];
+        if (output.channels, output.height, output.width) != (channels, height, width) {
+            *output = Tensor::zeros(channels, height, width);
+        }
+        for phase in &self.layout.phases {
+            match phase {
+                Phase::Segment(segment) => {
+                    let slots: Vec<_> = self.slots.iter_mut().map(|b| Shared::new(b.as_mut_slice())).collect();
+                    let context = Context {
+                        isa: self.isa,
+                        program: &self.program,
+                        segment,
+                        states: &self.states,
+                        slots: &slots,
+                        input,
+                        output: (Shared::new(&mut output.data), height, width),
+                    };
+                    let bands = segment.height.div_ceil(segment.band);
+                    self.workers.each(bands, |band, worker| run_band(&context, worker, band));
+                }
+                Phase::Frame(op, inputs, target) => {
+                    let Kernel::Frame(kernel) = self.program.ops[*op].kernel else { continue };
+                    match kernel {
+                        FrameKernel::Fit => {
+                            let values = (self.program.ops[*op].inputs[0].value, self.program.ops[*op].output);
+                            fit(&self.program, values, &mut self.slots, &inputs[0], *target, &self.workers);
+                        }
+                        FrameKernel::Matrices(state) => {
+                            let line = Line::new(
+                                self.program.values[self.program.ops[*op].inputs[0].value].width,
+                                self.program.reach,
+                            );
+                            if let State::Windows(state) = &mut self.states[state] {
+                                matrices(self.isa, line, frame(&self.slots, &inputs[0]), state, &self.workers);
+                            }
+                        }
+                        FrameKernel::Attention(state) => {
+                            if let State::Rounds(block, rounds) = &mut self.states[state] {
+                                let tokens = Tokens {
+                                    embed: frame(&self.slots, &inputs[0]),
+                                    values: frame(&self.slots, &inputs[1]),
+                                    scores: frame(&self.slots, &inputs[2]),
+                                    reduced: block.matching.cout,
+                                    channels: block.assembly.cout,
+                                    chunk: block.chunk,
+                                };
+                                attention(self.isa, block, tokens, rounds, &self.workers);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(slot) = self.layout.result {
+            let line = Line::new(width, self.program.reach);
+            for (i, row) in self.slots[slot].as_slice().chunks_exact(line.stride).take(channels * height).enumerate() {
+                let (y, c) = (i / channels, i % channels);
+                output.data[(c * height + y) * width..][..width].copy_from_slice(line.pixels(row, 0));
+            }
+        }
+    }
+}
+
+impl State {
+    fn new(spec: &StateSpec) -> Self {
+        match spec {
+            StateSpec::Windows(block, rows, columns) => {
+                let width = block.project_out.cin / block.temperature.len();
+                let matrix = block.temperature.len() * width * width;
+                let rectangles = rows.intervals() * columns.intervals();
+                Self::Windows(WindowState {
+                    matrices: vec![0.0; rows.starts.len() * columns.starts.len() * matrix],
+                    folded: vec![windows::folded_shape(&block.project_out); rectangles],
+                    block: block.clone(),
+                    rows: rows.clone(),
+                    columns: columns.clone(),
+                })
+            }
+            StateSpec::Rounds(block, tokens) => {
+                let places = tokens.next_multiple_of(block.chunk);
+                let round = || Round {
+                    order: vec![0; places],
+                    places: vec![0; *tokens],
+                    codes: vec![0; *tokens],
+                    results: vec![0.0; places * block.assembly.cout],
+                    weights: vec![0.0; places],
+                };
+                Self::Rounds(block.clone(), (0..block.rounds).map(|_| round()).collect())
+            }
+        }
+    }
+}
+
+/// All buffers, in bytes.
+fn bytes(program: &Program, layout: &Layout, threads: usize) -> usize {
+    let values = layout.slots.iter().sum::<usize>() + threads * layout.rings.iter().sum::<usize>();
+    let states: usize = program
+        .states
+        .iter()
+        .map(|spec| match spec {
+            StateSpec::Windows(block, rows, columns) => {
+                let (channels, heads) = (block.project_out.cin, block.temperature.len());
+                let matrices = rows.starts.len() * columns.starts.len() * channels * channels / heads;
+                4 * (matrices + rows.intervals() * columns.intervals() * (channels + 8) * (channels + 4))
+            }
+            StateSpec::Rounds(block, tokens) => {
+                let places = tokens + block.chunk;
+                let room = ChunkRoom::bytes(block.chunk, block.matching.cout, block.assembly.cout);
+                block.rounds * places * (4 * block.assembly.cout + 13) + threads * room
+            }
+        })
+        .sum();
+    4 * values + states
+}
+
+/// Values of scratch that the kernels of a program need.
+fn scratch(program: &Program) -> usize {
+    let kernels = program.ops.iter().filter_map(|op| match &op.kernel {
+        Kernel::Row(RowKernel::DynamicFilter(p)) => Some(p.scratch()),
+        _ => None,
+    });
+    let norms = program.states.iter().filter_map(|state| match state {
+        StateSpec::Windows(block, ..) => Some(block.project_out.cin),
+        StateSpec::Rounds(..) => None,
+    });
+    kernels.chain(norms).max().unwrap_or(0)
+}
+
+fn chunk_room(program: &Program) -> Option<ChunkRoom> {
+    program.states.iter().find_map(|state| match state {
+        StateSpec::Rounds(p, _) => Some(ChunkRoom::new(p.chunk, p.matching.cout, p.assembly.cout)),
+        StateSpec::Windows(..) => None,
+    })
+}
+
+/// The whole frame of an input.
+fn frame<'a>(slots: &'a [Buffer], source: &Source) -> &'a [f32] {
+    match source.place {
+        Place::Slot(slot) => &slots[slot].as_slice()[..source.height * source.row_len],
+        Place::Ring(..) => &[],
+    }
+}
+
+/// Rows and columns repeated or left out at the bottom and the right.
+fn fit(
+    program: &Program,
+    (from, to): (usize, Option<usize>),
+    slots: &mut [Buffer],
+    source: &Source,
+    target: Option<usize>,
+    workers: &Workers,
+) {
+    let (Some(to), Some(target)) = (to, target) else { return };
+    let (from, to) = (program.values[from], program.values[to]);
+    let (from_line, to_line) = (Line::new(from.width, program.reach), Line::new(to.width, program.reach));
+    let row_len = to.channels * to_line.stride;
+    let mut made = std::mem::take(&mut slots[target]);
+    let out = Shared::new(made.as_mut_slice());
+    let input = frame(slots, source);
+    workers.each(to.height, |y, worker| {
+        let row = &input[y.min(from.height - 1) * source.row_len..][..source.row_len];
+        let mut table = worker.taps.start(from.channels, from_line, &worker.zeros);
+        table.row(0, 1, row);
+        // SAFETY: every task writes its own row.
+        let row = unsafe { out.write(y * row_len..(y + 1) * row_len) };
+        rearrange::fit(table.finish(), to_line, row);
+        to_line.clear_margins(row);
+    });
+    slots[target] = made;
+}
+
+/// SparseGSA's matrices, then the convolutions that they are folded to.
+fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers: &Workers) {
+    let WindowState { block, rows, columns, matrices, folded } = state;
+    let (channels, heads) = (block.project_out.cin, block.temperature.len());
+    let width = channels / heads;
+    let size = width * width;
+    let z = Qkv { data, line, channels };
+    let out = Shared::new(matrices);
+    workers.each(rows.starts.len() * columns.starts.len() * heads, |task, worker| {
+        let (index, head) = (task / heads, task % heads);
+        let window = Window {
+            top: rows.starts[index / columns.starts.len()],
+            left: columns.starts[index % columns.starts.len()],
+            height: rows.len,
+            width: columns.len,
+        };
+        let head = Head { first: head * width, width, temperature: block.temperature[head] };
+        // SAFETY: every task writes its own matrix.
+        let matrix = unsafe { out.write(task * size..(task + 1) * size) };
+        windows::window_matrix(isa, z, window, head, &mut worker.scratch, matrix);
+    });
+    let all = Matrices { data: matrices, rows, columns };
+    let out = Shared::new(folded);
+    workers.each(rows.intervals() * columns.intervals(), |task, _| {
+        // SAFETY: every task writes its own convolution.
+        let packed = unsafe { out.write(task..task + 1) };
+        windows::fold(&all, block, (task / columns.intervals(), task % columns.intervals()), &mut packed[0]);
+    });
+}
+
+/// GLA's rounds.
+fn attention(isa: Isa, block: &GlobalLearnableAttention, tokens: Tokens<'_>, rounds: &mut [Round], workers: &Workers) {
+    let (reduced, channels, chunk) = (tokens.reduced, tokens.channels, tokens.chunk);
+    for (t, round) in rounds.iter_mut().enumerate() {
+        let rotation = &block.rotations[t * reduced * global::MAX_BUCKETS..];
+        let count = global::buckets(round.codes.len(), chunk);
+        let len = round.codes.len();
+        let codes = Shared::new(&mut round.codes);
+        workers.each(len.div_ceil(HASH_BLOCK), |task, _| {
+            let range = task * HASH_BLOCK..len.min((task + 1) * HASH_BLOCK);
+            let embed = &tokens.embed[range.start * reduced..range.end * reduced];
+            // SAFETY: every task writes its own block.
+            global::hash_codes(isa, embed, reduced, rotation, count, unsafe { codes.write(range) });
+        });
+        global::sort(&round.codes, &mut round.order, &mut round.places);
+        let (results, weights) = (Shared::new(&mut round.results), Shared::new(&mut round.weights));
+        let order = &round.order;
+        workers.each(order.len() / chunk, |j, worker| {
+            let Some(room) = &mut worker.chunk else { return };
+            // SAFETY: every task writes its own chunk.
+            let (results, weights) = unsafe {
+                let part = j * chunk..(j + 1) * chunk;
+                (results.write(part.start * channels..part.end * channels), weights.write(part))
+            };
+            global::attend(isa, tokens, order, j, room, results, weights);
+        });
+    }
+}

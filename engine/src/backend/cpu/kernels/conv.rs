@@ -1,0 +1,169 @@
+//! Dense convolution, 1x1 and 3x3, of any number of channels.
+//!
+//! Tile: 4 output channels by 3 vectors of pixels, 12 sums in registers; per tap 3 loads and 4 broadcasts for 12
+//! multiply-adds. The lines that a tile reads stay in the first-level cache over all output channels. Bound: multiply-adds.
+
+use std::ops::Range;
+
+use super::{load_tile, tiles};
+use crate::backend::cpu::dispatch::kernel;
+use crate::backend::cpu::line::{Line, Taps};
+use crate::backend::cpu::math::gelu;
+use crate::backend::cpu::simd::Simd;
+use crate::network::{Activation, Conv};
+
+/// Output channels of a tile.
+pub const GROUP: usize = 4;
+/// Vectors of a tile: with 4 channels 12 sums, the most that 16 registers hold.
+pub const TILE: usize = 3;
+
+/// Weights in the order in which tiles read them.
+#[derive(Clone, Debug, Default)]
+pub struct PackedConv {
+    /// Lines in: channels times rows of the kernel.
+    pub lines: usize,
+    /// Channels out.
+    pub cout: usize,
+    /// Side of the kernel: 1 or 3.
+    pub kernel: usize,
+    /// `[cout / 4][lines][kernel][4]`, zeros where `cout` is not a multiple.
+    pub weight: Vec<f32>,
+    /// `[cout]`, filled up with zeros likewise.
+    pub bias: Vec<f32>,
+}
+
+impl PackedConv {
+    /// Packs the weights of a block.
+    pub fn new(p: &Conv) -> Self {
+        let (k, lines) = (p.kernel, p.cin * p.kernel);
+        let mut packed = Self::with_shape(lines, p.cout, k);
+        for (i, &w) in p.weight.iter().enumerate() {
+            let (o, line, tap) = (i / (lines * k), i / k % lines, i % k);
+            packed.weight[((o / GROUP * lines + line) * k + tap) * GROUP + o % GROUP] = w;
+        }
+        packed.bias[..p.cout].copy_from_slice(&p.bias);
+        packed
+    }
+
+    /// Zeros.
+    pub fn with_shape(lines: usize, cout: usize, kernel: usize) -> Self {
+        let groups = cout.div_ceil(GROUP);
+        Self {
+            lines,
+            cout,
+            kernel,
+            weight: vec![0.0; groups * lines * kernel * GROUP],
+            bias: vec![0.0; groups * GROUP],
+        }
+    }
+}
+
+kernel! {
+    /// Pixels `range` of one row: lines `[cin][kernel]` in, `[cout]` out. Up to a vector beyond the range is overwritten.
+    pub fn conv<S>(s, taps: Taps<'_>, p: &PackedConv, range: Range<usize>, activation: Activation, out: &mut [f32]) {
+        let line = taps.line();
+        check(&taps, p, &range, out.len());
+        tiles!(TILE, S::LANES, range, |x, N| {
+            for group in 0..p.cout.div_ceil(GROUP) {
+                let at = line.left + x;
+                // SAFETY: `check` has compared all sizes.
+                let mut sums = unsafe {
+                    if p.kernel == 1 {
+                        tile::<S, 1, N>(s, taps.pointers(), at, p, group)
+                    } else {
+                        tile::<S, 3, N>(s, taps.pointers(), at, p, group)
+                    }
+                };
+                activate(s, &mut sums, activation);
+                for (o, sums) in sums.iter().enumerate().take(p.cout - group * GROUP) {
+                    for (n, &v) in sums.iter().enumerate() {
+                        let to = &mut out[(group * GROUP + o) * line.stride + at + n * S::LANES..][..S::LANES];
+                        // SAFETY: the slice is a vector long.
+                        unsafe { s.store(to.as_mut_ptr(), v) };
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// # Panics
+/// If a tile would read or write outside its buffers.
+fn check(taps: &Taps<'_>, p: &PackedConv, range: &Range<usize>, out: usize) {
+    let line = taps.line();
+    assert!(p.kernel == 1 || (p.kernel == 3 && line.left >= 1), "a kernel of 3 needs a margin");
+    assert!(taps.len() == p.lines && range.end <= line.width, "a convolution's input has its channels");
+    assert!(p.weight.len() == p.cout.div_ceil(GROUP) * p.lines * p.kernel * GROUP, "weights are packed whole");
+    assert!(out >= p.cout * line.stride, "the output has room for all channels");
+}
+
+/// # Safety
+/// What `check` checks; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too.
+#[inline(always)]
+unsafe fn tile<S: Simd, const K: usize, const N: usize>(
+    s: S,
+    lines: &[*const f32],
+    at: usize,
+    p: &PackedConv,
+    group: usize,
+) -> [[S::V; N]; GROUP] {
+    let mut sums = [[s.splat(0.0); N]; GROUP];
+    for (o, sums) in sums.iter_mut().enumerate() {
+        *sums = [s.splat(p.bias[group * GROUP + o]); N];
+    }
+    let size = lines.len() * K * GROUP;
+    let mut weight = p.weight[group * size..][..size].as_ptr();
+    for &line in lines {
+        for tap in 0..K {
+            // SAFETY: a line has room for a vector at every pixel and for a tap to either side (`Line::new`); the weights
+            // hold `K * GROUP` values for each line.
+            unsafe {
+                let v: [S::V; N] = load_tile(s, line.add(at + tap - K / 2));
+                for (o, sums) in sums.iter_mut().enumerate() {
+                    let w = s.splat(*weight.add(o));
+                    for n in 0..N {
+                        sums[n] = s.fma(v[n], w, sums[n]);
+                    }
+                }
+                weight = weight.add(GROUP);
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
+    match activation {
+        Activation::None => {}
+        Activation::Relu => {
+            for v in sums.as_flattened_mut() {
+                *v = s.max(s.splat(0.0), *v);
+            }
+        }
+        Activation::Gelu => {
+            for v in sums.as_flattened_mut() {
+                *v = gelu(s, *v);
+            }
+        }
+    }
+}
+
+/// A 1x1 convolution of one tile of `N` vectors at pixel `x`, to `out[cout][N * S::LANES]`.
+#[inline(always)]
+pub fn conv1x1_tile<S: Simd, const N: usize>(s: S, taps: Taps<'_>, p: &PackedConv, x: usize, out: &mut [f32]) {
+    let line: Line = taps.line();
+    check(&taps, p, &(x..x + 1), usize::MAX);
+    assert!(p.kernel == 1 && line.left + x + N * S::LANES <= line.stride, "the tile lies in the line");
+    for group in 0..p.cout.div_ceil(GROUP) {
+        // SAFETY: compared above.
+        let sums = unsafe { tile::<S, 1, N>(s, taps.pointers(), line.left + x, p, group) };
+        for (o, sums) in sums.iter().enumerate().take(p.cout - group * GROUP) {
+            for (n, &v) in sums.iter().enumerate() {
+                let to = &mut out[((group * GROUP + o) * N + n) * S::LANES..][..S::LANES];
+                // SAFETY: the slice is a vector long.
+                unsafe { s.store(to.as_mut_ptr(), v) };
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How much memory there is.
+
+use std::fs;
+
+use crate::Error;
+
+const MIB: usize = 1 << 20;
+
+/// Refuses what would not fit.
+///
+/// # Errors
+/// [`Error::Memory`] if `needed` bytes are more than are available. Where that cannot be known, all is well.
+pub fn check(model: &str, (width, height): (usize, usize), needed: usize) -> Result<(), Error> {
+    match available() {
+        Some(available) if needed > available => Err(Error::Memory {
+            model: model.to_owned(),
+            width,
+            height,
+            needed_mib: needed.div_ceil(MIB),
+            available_mib: available / MIB,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that this process may still take: what the kernel says is available, or what its control group has left.
+fn available() -> Option<usize> {
+    let system = fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo(&text));
+    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<usize>().ok();
+    // `memory.max` is a number only where there is a limit.
+    let group = read("memory.max").zip(read("memory.current")).map(|(max, current)| max.saturating_sub(current));
+    [system, group].into_iter().flatten().min()
+}
+
+fn meminfo(text: &str) -> Option<usize> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo_is_read_in_kib() {
+        assert_eq!(meminfo("MemTotal:  100 kB\nMemAvailable:   24105 kB\n"), Some(24105 * 1024));
+        assert_eq!(meminfo("MemTotal:  100 kB\n"), None);
+    }
+
+    #[test]
+    fn too_much_is_refused_with_the_amounts() {
+        assert!(check("m", (1, 1), 1).is_ok());
+        if available().is_some() {
+            let text = check("dlsn", (640, 360), usize::MAX / 2).unwrap_err().to_string();
+            assert!(text.contains("dlsn") && text.contains("640x360") && text.contains("MiB"), "{text}");
+        }
+    }
+}
