@@ -32,13 +32,13 @@ pub fn src_template() -> gst::Caps {
     template(MIN_FACTOR, MAX_OUTPUT)
 }
 
+/// The frame rate is not named, so that caps without one keep lacking it.
 /// Without `interlace-mode` woven frames would be taken and their fields mixed; so, they are refused when linked.
 fn template(min: i32, max: i32) -> gst::Caps {
     gst::Caps::builder("video/x-raw")
         .field("format", gst::List::new(PixelFormat::ALL.map(PixelFormat::name)))
         .field("width", gst::IntRange::new(min, max))
         .field("height", gst::IntRange::new(min, max))
-        .field("framerate", gst::FractionRange::new(gst::Fraction::new(0, 1), gst::Fraction::new(i32::MAX, 1)))
         .field("interlace-mode", "progressive")
         .build()
 }
@@ -72,8 +72,11 @@ pub fn transform(caps: &gst::Caps, way: Way, factor: i32, filter: Option<&gst::C
 pub fn fixate(mut caps: gst::Caps) -> gst::Caps {
     caps.truncate();
     if let Some(structure) = caps.make_mut().structure_mut(0) {
-        structure.fixate_field_nearest_fraction("pixel-aspect-ratio", gst::Fraction::new(1, 1));
-        structure.fixate_field_nearest_fraction("framerate", gst::Fraction::new(0, 1));
+        for (field, value) in [("pixel-aspect-ratio", (1, 1)), ("framerate", (0, 1))] {
+            if structure.has_field(field) {
+                structure.fixate_field_nearest_fraction(field, gst::Fraction::from(value));
+            }
+        }
     }
     caps.fixate();
     caps

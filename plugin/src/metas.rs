@@ -4,7 +4,10 @@ use gst::meta::MetaTransformCopy;
 use gst::meta::tags::{Memory, MemoryReference};
 use gst_video::video_meta::VideoMetaTransformScale;
 use gst_video::video_meta::tags::Size;
-use gst_video::{VideoBarMeta, VideoCropMeta, VideoMeta, VideoOverlayComposition, VideoOverlayCompositionMeta};
+use gst_video::{
+    VideoBarMeta, VideoCropMeta, VideoMeta, VideoOverlayComposition, VideoOverlayCompositionMeta,
+    VideoRegionOfInterestMeta,
+};
 
 use crate::video::crop_is_applied;
 
@@ -24,14 +27,25 @@ pub fn carry(
             VideoOverlayCompositionMeta::add(output, &scale_overlay(overlay, factor)?);
         } else if let Some(crop) = meta.downcast_ref::<VideoCropMeta>() {
             if !crop_is_applied(input, in_info) {
-                let (x, y, width, height) = crop.rect();
-                VideoCropMeta::add(output, scale_rect((x, y, width, height), factor));
+                VideoCropMeta::add(output, scale_rect(crop.rect(), factor));
             }
+        } else if let Some(region) = meta.downcast_ref::<VideoRegionOfInterestMeta>() {
+            carry_region(region, output, factor);
         } else {
             carry_other(&meta, output, in_info, out_info);
         }
     }
     Ok(())
+}
+
+/// Its own transform scales the rectangle but loses the parameters (GStreamer 1.22).
+fn carry_region(region: &VideoRegionOfInterestMeta, output: &mut gst::BufferRef, factor: u32) {
+    let mut scaled = VideoRegionOfInterestMeta::add(output, region.roi_type(), scale_rect(region.rect(), factor));
+    scaled.set_id(region.id());
+    scaled.set_parent_id(region.parent_id());
+    for parameter in region.params() {
+        scaled.add_param(parameter.to_owned());
+    }
 }
 
 fn carry_other(
