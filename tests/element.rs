@@ -1,0 +1,18 @@
+//! The element in whole pipelines: pictures, caps, buffers, metas, time, errors, real clips and the built plugin file.
+
+#[path = "element/clips.rs"]
+mod clips;
+#[path = "element/errors.rs"]
+mod errors;
+#[path = "element/installed.rs"]
+mod installed;
+#[path = "element/metas.rs"]
+mod metas;
+#[path = "element/negotiation.rs"]
+mod negotiation;
+#[path = "element/pictures.rs"]
+mod pictures;
+#[path = "element/streams.rs"]
+mod streams;
+#[path = "element/support.rs"]
+mod support;
