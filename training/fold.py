@@ -26,9 +26,11 @@ class WideConv(nn.Module):
         super().__init__()
         cout, cin = plain.weight.shape[:2]
         middle = widen * cout
-        self.squeeze = nn.Parameter(torch.randn(middle, cin) * cin**-0.5)
-        self.expand = nn.Parameter(torch.randn(cout, middle, 3, 3) * 0.1 * (9 * middle) ** -0.5)
-        self.edge_mix = nn.Parameter(torch.randn(3, cout, cin) * cin**-0.5)
+        # Adam moves every weight by the learning rate, whatever its gradient, and moves of
+        # `middle` channels add up in the kernel: hence the small factors.
+        self.squeeze = nn.Parameter(torch.randn(middle, cin) / middle)
+        self.expand = nn.Parameter(torch.randn(cout, middle, 3, 3) / middle)
+        self.edge_mix = nn.Parameter(torch.randn(3, cout, cin) * 0.1)
         self.edge_scale = nn.Parameter(torch.full((3, cout), 1e-3))
         self.register_buffer("edges", EDGES.clone(), persistent=False)
         self.bias = nn.Parameter(plain.bias.detach().clone())
