@@ -196,12 +196,22 @@ fn the_number_of_threads_changes_nothing() {
     assert!(pictures.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// Matrix, range and siting come from the caps: luma alone cannot show a wrong range, a network on RGB does.
+/// Range and siting come from the caps, by themselves and together.
 #[test]
 fn named_colours_reach_the_engine() {
-    for (colorimetry, site) in [("bt709", "mpeg2"), ("bt2020", "cosited"), ("1:4:0:0", "jpeg"), ("2:3:5:1", "mpeg2")] {
+    for (colorimetry, site) in [
+        ("", "mpeg2"),
+        ("", "cosited"),
+        ("", "jpeg"),
+        ("bt709", "mpeg2"),
+        ("bt2020", "cosited"),
+        ("1:4:0:0", "jpeg"),
+        ("2:3:5:1", "mpeg2"),
+    ] {
         let mut input = caps(PixelFormat::I420, 24, 18);
-        input.make_mut().set("colorimetry", colorimetry);
+        if !colorimetry.is_empty() {
+            input.make_mut().set("colorimetry", colorimetry);
+        }
         input.make_mut().set("chroma-site", site);
         let buffer = noise(&input, 8);
         let element = element("luma-s", 2);

@@ -43,9 +43,13 @@ pub fn caps(format: PixelFormat, width: usize, height: usize) -> gst::Caps {
     format!("video/x-raw, format={format}, width={width}, height={height}, framerate=25/1").parse().unwrap()
 }
 
-/// What caps mean.
+/// What caps mean. GStreamer 1.22 forgets a chroma site that no colorimetry goes with.
 pub fn info(caps: &gst::Caps) -> VideoInfo {
-    VideoInfo::from_caps(caps).unwrap()
+    let info = VideoInfo::from_caps(caps).unwrap();
+    match caps.structure(0).unwrap().get::<&str>("chroma-site") {
+        Ok(site) => VideoInfo::builder_from_info(&info).chroma_site(site.parse().unwrap()).build().unwrap(),
+        Err(_) => info,
+    }
 }
 
 /// Reproducible bytes (xorshift).

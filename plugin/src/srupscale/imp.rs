@@ -16,7 +16,8 @@ use crate::errors::{Failure, guard};
 use crate::video::{Layout, engine_info};
 use crate::{allocation, metas};
 
-/// The element's state. Locks are taken one at a time, and only `engine` is held while a frame is made.
+/// The element's state. Only `engine` is held while a frame is made, and only `settings` is taken, for a moment,
+/// while `engine` is held.
 #[derive(Default)]
 pub struct SrUpscale {
     settings: Mutex<Settings>,
@@ -29,6 +30,7 @@ pub struct SrUpscale {
 struct Stream {
     input: gst_video::VideoInfo,
     output: gst_video::VideoInfo,
+    described: srup_engine::frame::VideoInfo,
     factor: u32,
 }
 
@@ -207,14 +209,25 @@ impl BaseTransformImpl for SrUpscale {
 }
 
 impl SrUpscale {
+    /// Builds the engine anew if there is none, or if a property has changed since.
+    fn refresh(&self, stream: &Stream, engine: &mut Option<Engine>) -> Result<(), Failure> {
+        let settings = {
+            let current = lock(&self.settings);
+            if engine.as_ref().is_some_and(|engine| engine.is_of(&current)) {
+                return Ok(());
+            }
+            // A new factor comes with new caps; until then this stream keeps its own.
+            Settings { scale_factor: stream.factor, ..current.clone() }
+        };
+        let new = Engine::build(settings, stream)?;
+        gst::info!(CAT, imp = self, "{}", new.upscaler.describe());
+        *engine = Some(new);
+        Ok(())
+    }
+
     fn upscale(&self, stream: &Stream, inbuf: &gst::Buffer, outbuf: &mut gst::BufferRef) -> Result<(), Failure> {
-        let settings = Settings { scale_factor: stream.factor, ..lock(&self.settings).clone() };
         let mut engine = lock(&self.engine);
-        if engine.as_ref().is_none_or(|engine| engine.settings != settings) {
-            let new = Engine::build(settings, stream)?;
-            gst::info!(CAT, imp = self, "{}", new.upscaler.describe());
-            *engine = Some(new);
-        }
+        self.refresh(stream, &mut engine)?;
         let Some(Engine { upscaler, .. }) = engine.as_mut() else { return Ok(()) };
         let (in_info, out_info) = (*upscaler.input_info(), *upscaler.output_info());
         let from = Layout::of(inbuf, &stream.input, in_info.format)?;
@@ -262,12 +275,19 @@ fn parse(incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<Stream, gst::Loggabl
     let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
         .filter(|_| input.format() == output.format())
         .ok_or_else(|| gst::loggable_error!(CAT, "{incaps} and {outcaps} differ by more than a whole factor"))?;
-    Ok(Stream { input, output, factor })
+    let described = engine_info(incaps).map_err(|failure| gst::loggable_error!(CAT, "{failure:?}"))?;
+    Ok(Stream { input, output, described, factor })
 }
 
 impl Engine {
+    /// True if only the factor may have changed.
+    fn is_of(&self, settings: &Settings) -> bool {
+        let Settings { model, scale_factor: _, backend, threads } = settings;
+        (&self.settings.model, self.settings.backend, self.settings.threads) == (model, *backend, *threads)
+    }
+
     fn build(settings: Settings, stream: &Stream) -> Result<Self, Failure> {
-        let upscaler = settings.builder().build(&engine_info(&stream.input)?)?;
+        let upscaler = settings.builder().build(&stream.described)?;
         Ok(Self { settings, upscaler })
     }
 }

@@ -15,9 +15,25 @@ pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 glib::wrapper! {
-    /// Makes video `scale-factor` times as large with a neural network, frame by frame.
+    /// Makes video `scale-factor` times as large with a neural network, frame by frame, in order.
     ///
-    /// Properties `model`, `scale-factor`, `backend`, `threads`; always pads `sink` and `src`.
+    /// ```text
+    /// gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! srupscale model=luma-s ! autovideosink
+    /// ```
+    ///
+    /// **Caps**: format, frame rate, pixel aspect ratio, colorimetry, chroma site, HDR fields and all others go out as
+    /// they came in; only width and height change, up to 16384. Interlaced video is refused when linked. Where caps
+    /// name no colours and their default would change with the size, what the input meant is named.
+    ///
+    /// **Properties** may be changed in any state. `model`, `backend` and `threads` take effect at the next frame,
+    /// `scale-factor` too, with new caps. In READY they cost nothing, while playing the stream waits until the new
+    /// network is loaded. What is wrong with them is told when the element goes to PAUSED, or at that frame.
+    ///
+    /// **Buffers** may have any stride and offset (`VideoMeta`), and a crop rectangle. Downstream's pool is used.
+    /// Captions, time codes and the like are copied; regions, bars, crops, overlays are scaled.
+    ///
+    /// **Time**: one frame in, one frame out, on upstream's thread; no frame is kept. So the latency is that of
+    /// upstream; what a frame costs is for a `queue` behind the element to hide.
     pub struct SrUpscale(ObjectSubclass<imp::SrUpscale>)
         @extends gst_base::BaseTransform, gst::Element, gst::Object;
 }
