@@ -18,6 +18,10 @@ use crate::{ffi, formats};
 /// x264 and x265 at this quality are hard to tell from their input.
 const CRF: &str = "17";
 
+/// The presets of x264 and x265, checked here because x264 prints its own complaint past FFmpeg's log.
+const PRESETS: [&str; 10] =
+    ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
+
 /// What an encoder is to make.
 pub struct Target<'a> {
     /// The container that it is for.
@@ -201,10 +205,14 @@ fn pixel_format(codec: &Codec, from: Pixel) -> Result<Pixel, Failure> {
 fn options(args: &Args, codec: &Codec, hdr: &Hdr) -> Result<Dictionary<'static>, Failure> {
     let mut options: Vec<(String, String)> = Vec::new();
     let library = codec.name();
-    if ["libx264", "libx264rgb", "libx265"].contains(&library) {
+    let known = ["libx264", "libx264rgb", "libx265"].contains(&library);
+    if known {
         options.push(("crf".into(), CRF.into()));
     }
     if let Some(preset) = &args.preset {
+        if known && !PRESETS.contains(&preset.as_str()) {
+            return Err(Failure::new(format!("unknown preset '{preset}': use one of {}", PRESETS.join(", "))));
+        }
         options.push(("preset".into(), preset.clone()));
     }
     if let Some(crf) = args.crf {

@@ -121,7 +121,8 @@ impl Source {
         }
         let seconds = self.input.duration().max(0) as f64 / 1e6;
         let rate = f64::from(stream.avg_frame_rate());
-        if rate.is_finite() && rate > 0.0 { (seconds * rate).round() as u64 } else { 0 }
+        // Containers that count in milliseconds can give 1000 frames a second for a variable rate: no guide.
+        if rate.is_finite() && (0.0..=480.0).contains(&rate) { (seconds * rate).round() as u64 } else { 0 }
     }
 
     /// The next frame or packet in the file's order; None at the end.

@@ -157,10 +157,14 @@ fn describes_the_picture(kind: AVPacketSideDataType) -> bool {
 /// Copies the file's own metadata and chapters.
 pub fn copy_container(output: &mut context::Output, input: &context::Input) -> Result<(), Failure> {
     output.set_metadata(ffi::copy_metadata(&input.metadata(), &BRANDS));
+    // Matroska takes neither 0, with which MP4 starts, nor the same id twice.
+    let mut ids: Vec<i64> = input.chapters().map(|chapter| chapter.id()).filter(|&id| id > 0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let keep = ids.len() == input.nb_chapters() as usize;
     for (number, chapter) in input.chapters().enumerate() {
         let title = chapter.metadata().get("title").unwrap_or_default().to_owned();
-        // Ids of zero or twice the same are no use to Matroska.
-        let id = if chapter.id() > 0 { chapter.id() } else { number as i64 + 1 };
+        let id = if keep { chapter.id() } else { number as i64 + 1 };
         let mut copy = output
             .add_chapter(id, chapter.time_base(), chapter.start(), chapter.end(), &title)
             .map_err(|error| Failure::new(format!("cannot copy chapter {}: {error}", number + 1)))?;

@@ -1,0 +1,195 @@
+//! The program under test, clips made with FFmpeg, and what ffprobe says of a file.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+use std::{env, fs};
+
+use serde_json::Value;
+
+/// The example, beside this test's executable where `cargo test --workspace` puts it. Built first where it is missing or older
+/// than its source, as after `cargo test -p srup-tests`; nobody holds cargo's lock while tests run.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let executable = env::current_exe().expect("the test knows its own path");
+        let profile = executable.parent().and_then(Path::parent).expect("<target>/<profile>/deps/<test>");
+        let program = profile.join("examples/transcode");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let sources = ["examples/src", "examples/transcode", "engine/src", "examples/Cargo.toml"];
+        let newest = sources.iter().map(|source| modified(&root.join(source))).max().expect("there are sources");
+        if !program.is_file() || modified(&program) < newest {
+            let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
+            let profile_name = if name == "debug" { "dev" } else { name };
+            let status = Command::new(env!("CARGO"))
+                .args(["build", "--package", "srup-examples", "--example", "transcode", "--profile", profile_name])
+                .arg("--target-dir")
+                .arg(profile.parent().expect("a profile's folder lies in the target folder"))
+                .current_dir(&root)
+                .status();
+            assert!(status.is_ok_and(|status| status.success()), "the example transcode must build");
+        }
+        program
+    })
+}
+
+/// When the newest file under `path` was written.
+fn modified(path: &Path) -> SystemTime {
+    let own = fs::metadata(path).and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| modified(&entry.path()));
+    below.chain([own]).max().unwrap_or(own)
+}
+
+/// A folder for a test's clips; None, said aloud, without FFmpeg.
+pub fn workshop() -> Option<tempfile::TempDir> {
+    srup_tests::ffmpeg_tool("ffmpeg")?;
+    srup_tests::ffmpeg_tool("ffprobe")?;
+    Some(tempfile::tempdir().expect("a temporary folder"))
+}
+
+/// Runs ffmpeg in `folder` with arguments divided by spaces; '␣' within one stands for a space.
+#[track_caller]
+pub fn ffmpeg(folder: &Path, arguments: &str) {
+    let mut command = srup_tests::ffmpeg_tool("ffmpeg").expect("asked for before");
+    let arguments = arguments.split_whitespace().map(|argument| argument.replace('␣', " "));
+    let output = command.arg("-y").args(arguments).current_dir(folder).output().expect("ffmpeg runs");
+    assert!(output.status.success(), "ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Its summary.
+    pub stdout: String,
+    /// Its progress, warnings and errors.
+    pub stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs the program in `folder` with arguments divided by spaces.
+pub fn run(folder: &Path, arguments: &str) -> Run {
+    let output = Command::new(program()).args(arguments.split_whitespace()).current_dir(folder).output();
+    output.expect("the program runs").into()
+}
+
+/// Runs it with plain resampling, the fastest model, and asserts success.
+#[track_caller]
+pub fn transcode(folder: &Path, arguments: &str) -> Run {
+    let run = run(folder, &format!("{arguments} --model bicubic"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with("done: "), "{run:?}");
+    run
+}
+
+/// Streams, chapters and container of a file, as ffprobe says.
+#[track_caller]
+pub fn probe(path: &Path) -> Value {
+    json(path, &["-show_streams", "-show_chapters", "-show_format"])
+}
+
+/// The frames of a file's first video stream.
+#[track_caller]
+pub fn frames(path: &Path) -> Vec<Value> {
+    let value = json(path, &["-select_streams", "v:0", "-show_frames"]);
+    value["frames"].as_array().cloned().unwrap_or_default()
+}
+
+#[track_caller]
+fn json(path: &Path, arguments: &[&str]) -> Value {
+    let mut command = srup_tests::ffmpeg_tool("ffprobe").expect("asked for before");
+    let output = command.args(["-of", "json"]).args(arguments).arg(path).output().expect("ffprobe runs");
+    assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("ffprobe writes JSON")
+}
+
+/// The first stream of a kind, `video` for example, that is no cover art.
+#[track_caller]
+pub fn stream<'a>(file: &'a Value, kind: &str) -> &'a Value {
+    let cover = |stream: &Value| stream["disposition"]["attached_pic"] == 1;
+    let streams = file["streams"].as_array().expect("streams");
+    streams.iter().find(|stream| stream["codec_type"] == kind && !cover(stream)).expect(kind)
+}
+
+/// An entry of a list of side data by its kind.
+pub fn side_data<'a>(owner: &'a Value, kind: &str) -> Option<&'a Value> {
+    owner["side_data_list"].as_array()?.iter().find(|data| data["side_data_type"] == kind)
+}
+
+/// A frame's time in seconds.
+fn time(frame: &Value) -> f64 {
+    frame["best_effort_timestamp_time"].as_str().and_then(|text| text.parse().ok()).expect("a frame's time")
+}
+
+/// The value of a fraction that ffprobe writes, `1/25` for example.
+#[track_caller]
+pub fn number(fraction: &Value) -> f64 {
+    let (numerator, denominator) = fraction.as_str().and_then(|text| text.split_once('/')).expect("a fraction");
+    numerator.parse::<f64>().expect("a number") / denominator.parse::<f64>().expect("a number")
+}
+
+/// Asserts that two files have the same number of frames at the same times, to one tick of the second's time base.
+/// Returns the number.
+#[track_caller]
+pub fn assert_same_times(from: &Path, to: &Path) -> usize {
+    let (before, after) = (frames(from), frames(to));
+    assert_eq!(before.len(), after.len(), "frames of {} and {}", from.display(), to.display());
+    let tick = number(&stream(&probe(to), "video")["time_base"]);
+    for (number, (before, after)) in before.iter().zip(&after).enumerate() {
+        let (before, after) = (time(before), time(after));
+        assert!((before - after).abs() <= tick * 1.001, "frame {number}: {before} became {after}, a tick is {tick}");
+    }
+    after.len()
+}
+
+/// Asserts that the tags that say what the codes mean, and the shape of a pixel, are the same in both files.
+#[track_caller]
+pub fn assert_same_colour(from: &Path, to: &Path) {
+    let (before, after) = (probe(from), probe(to));
+    let (before, after) = (stream(&before, "video"), stream(&after, "video"));
+    for key in ["color_range", "color_space", "color_transfer", "color_primaries", "sample_aspect_ratio"] {
+        assert_eq!(before[key], after[key], "{key} of {}", to.display());
+    }
+    // FFmpeg's decoders of H.264 and HEVC say "left" where the stream says nothing, as their standards do; others say nothing.
+    let siting = |stream: &Value| stream["chroma_location"].as_str().unwrap_or("left").to_owned();
+    assert_eq!(siting(before), siting(after), "chroma location of {}", to.display());
+}
+
+/// The names in a folder, sorted.
+pub fn listing(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder is there").flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// How near the frames of `to` are to those of `from`, enlarged by FFmpeg's own bicubic filter: PSNR in dB over all of RGB.
+#[track_caller]
+pub fn likeness(from: &Path, to: &Path) -> f64 {
+    let file = probe(to);
+    let video = stream(&file, "video");
+    let size = format!("{}:{}", video["width"], video["height"]);
+    let graph = format!("[0]scale={size}:flags=bicubic,format=gbrp[a];[1]format=gbrp[b];[a][b]psnr");
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-i"])
+        .arg(from)
+        .arg("-i")
+        .arg(to)
+        .args(["-lavfi", &graph, "-f", "null", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let value = text.rsplit_once("average:").and_then(|(_, rest)| rest.split_whitespace().next()).expect(&text);
+    if value == "inf" { f64::INFINITY } else { value.parse().expect(&text) }
+}
