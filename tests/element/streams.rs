@@ -1,10 +1,13 @@
 //! Streams that change, end, seek, fail and start again: in order, none lost, nothing hangs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gst::prelude::*;
 use srup_engine::frame::PixelFormat;
 
 use crate::support::{
-    LIMIT, bicubic, caps, element, engine, harness, info, init, noise, output_caps, reach, visible, within_limit,
+    LIMIT, bicubic, caps, element, engine, harness, info, init, noise, output_caps, play, reach, visible, within_limit,
 };
 
 #[test]
@@ -118,6 +121,48 @@ fn a_hundred_times_up_and_down() {
         }
         pipeline.set_state(gst::State::Null).unwrap();
     });
+}
+
+/// Elements that say no to an allocation query, have needs of their own, or put things onto frames.
+#[test]
+fn usual_neighbours_get_along() {
+    init();
+    for (before, after) in [
+        ("queue", "queue"),
+        ("identity", "tee ! queue"),
+        ("videoscale ! video/x-raw,width=40", "videoscale ! video/x-raw,width=60"),
+        ("timeoverlay", "videoconvert ! video/x-raw,format=RGB16"),
+        ("videorate ! video/x-raw,framerate=50/1 ! videorate", "srupscale model=lanczos scale-factor=3"),
+        ("videocrop left=3 top=1 right=5", "videocrop left=3 top=1"),
+        ("videoconvert ! video/x-raw,format=I420", "x264enc ! h264parse"),
+        ("alpha method=green ! videoconvert", "videoflip method=clockwise"),
+    ] {
+        let text = format!(
+            "videotestsrc num-buffers=6 ! video/x-raw,width=48,height=32,framerate=25/1 ! {before} ! \
+             srupscale name=up model=bicubic ! {after} ! fakesink"
+        );
+        let pipeline = match gst::parse::launch(&text) {
+            Ok(pipeline) => pipeline,
+            Err(error) if error.matches(gst::ParseError::NoSuchElement) => {
+                eprintln!("skipped: {error}");
+                continue;
+            }
+            Err(error) => panic!("{text}: {error}"),
+        };
+        let up = pipeline.downcast_ref::<gst::Bin>().unwrap().by_name("up").unwrap();
+        let [taken, given] = ["sink", "src"].map(|name| {
+            let count = Arc::new(AtomicUsize::new(0));
+            let counter = count.clone();
+            up.static_pad(name).unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                gst::PadProbeReturn::Ok
+            });
+            count
+        });
+        play(&pipeline).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let (taken, given) = (taken.load(Ordering::Relaxed), given.load(Ordering::Relaxed));
+        assert!(taken >= 6 && given == taken, "{text}: {given} of {taken} frames");
+    }
 }
 
 #[test]
