@@ -5,17 +5,12 @@
 
 use std::ops::Range;
 
-use super::{load_tile, tiles};
+use super::tiles;
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::{Line, Taps};
 use crate::backend::cpu::math::gelu;
-use crate::backend::cpu::simd::Simd;
+use crate::backend::cpu::simd::{GROUP, Simd, TILE};
 use crate::network::{Activation, Conv};
-
-/// Output channels of a tile.
-pub const GROUP: usize = 4;
-/// Vectors of a tile: with 4 channels 12 sums, the most that 16 registers hold.
-pub const TILE: usize = 3;
 
 /// Weights in the order in which tiles read them.
 #[derive(Clone, Debug, Default)]
@@ -112,23 +107,10 @@ unsafe fn tile<S: Simd, const K: usize, const N: usize>(
         *sums = [s.splat(p.bias[group * GROUP + o]); N];
     }
     let size = lines.len() * K * GROUP;
-    let mut weight = p.weight[group * size..][..size].as_ptr();
-    for &line in lines {
-        for tap in 0..K {
-            // SAFETY: a line has room for a vector at every pixel and for a tap to either side (`Line::new`); the weights
-            // hold `K * GROUP` values for each line.
-            unsafe {
-                let v: [S::V; N] = load_tile(s, line.add(at + tap - K / 2));
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    let w = s.splat(*weight.add(o));
-                    for n in 0..N {
-                        sums[n] = s.fma(v[n], w, sums[n]);
-                    }
-                }
-                weight = weight.add(GROUP);
-            }
-        }
-    }
+    let weight = p.weight[group * size..][..size].as_ptr();
+    // SAFETY: a line has room for a vector at every pixel and for a tap to either side (`Line::new`); the weights hold
+    // `K * GROUP` values for each line.
+    unsafe { s.convolve::<K, N>(lines, at, weight, &mut sums) };
     sums
 }
 

@@ -3,11 +3,11 @@
 //!
 //! Tile: 3 vectors by all channels of a group, 3 channels at a time. Bound: multiply-adds to make the kernels, loads to apply.
 
-use super::conv::{PackedConv, TILE, conv1x1_tile};
+use super::conv::{PackedConv, conv1x1_tile};
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Taps;
-use crate::backend::cpu::simd::{MAX_LANES, Simd};
+use crate::backend::cpu::simd::{MAX_LANES, Simd, TILE};
 use crate::network::{Conv, DynamicLocalAttention};
 
 /// Channels filtered side by side: with 3 vectors 9 sums, which leaves registers for the kernel and the picture.

@@ -3,10 +3,11 @@
 //! Both products of the attention are 1x1 convolutions whose "pixels" are the queries of the chunk and whose weights are
 //! the keys, or the values, packed for the occasion. Bound: multiply-adds.
 
-use super::conv::{GROUP, PackedConv, conv};
+use super::conv::{PackedConv, conv};
 use crate::backend::cpu::dispatch::{Isa, kernel};
 use crate::backend::cpu::line::{Line, TapRoom, Taps};
 use crate::backend::cpu::math::exp;
+use crate::backend::cpu::simd::GROUP;
 use crate::network::Activation;
 
 /// Columns of the stored rotations: the most buckets that there can be.

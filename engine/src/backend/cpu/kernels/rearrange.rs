@@ -2,6 +2,7 @@
 
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::{Line, Taps};
+use crate::backend::cpu::simd::Simd;
 
 kernel! {
     /// One row in, `factor` rows out, `[factor][channels]` lines of geometry `to`:
@@ -30,7 +31,7 @@ kernel! {
 
 /// The whole vectors of a shuffle by 2; returns how many pixels they are.
 #[inline(always)]
-fn pairs<S: crate::backend::cpu::simd::Simd>(s: S, parts: Taps<'_>, add: Option<Taps<'_>>, line: &mut [f32]) -> usize {
+fn pairs<S: Simd>(s: S, parts: Taps<'_>, add: Option<Taps<'_>>, line: &mut [f32]) -> usize {
     let (even, odd) = (parts.pixels(0), parts.pixels(1));
     let whole = even.len() / S::LANES * S::LANES;
     for x in (0..whole).step_by(S::LANES) {

@@ -2,9 +2,10 @@
 //! values is the mean matrix times values, one 1x1 convolution (mean matrices and `project_out` multiplied together) for each
 //! rectangle of pixels that lie in the same windows.
 
-use super::conv::{GROUP, PackedConv};
+use super::conv::PackedConv;
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Line;
+use crate::backend::cpu::simd::{GROUP, Simd};
 use crate::network::{Conv, SparseGlobalAttention};
 
 /// Windows along an axis, and the intervals between their borders.
@@ -111,13 +112,7 @@ kernel! {
 
 /// Scalar products of channel `a` with others over a window: rows in order, then the lanes of a vector.
 #[inline(always)]
-fn dot<S: crate::backend::cpu::simd::Simd, const N: usize>(
-    s: S,
-    z: Qkv<'_>,
-    window: Window,
-    a: usize,
-    others: [usize; N],
-) -> [f32; N] {
+fn dot<S: Simd, const N: usize>(s: S, z: Qkv<'_>, window: Window, a: usize, others: [usize; N]) -> [f32; N] {
     let mut sums = [s.splat(0.0); N];
     for y in window.top..window.top + window.height {
         let line = |c: usize| &z.line.pixels(z.data, y * 3 * z.channels + c)[window.left..][..window.width];

@@ -1,8 +1,9 @@
 //! AVX2 with FMA: 8 lanes.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{GROUP, Simd, TILE, convolve_plain};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,4 +125,103 @@ impl Simd for Avx2 {
             (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
         }
     }
+
+    #[inline(always)]
+    unsafe fn convolve<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        weight: *const f32,
+        sums: &mut [[__m256; N]; GROUP],
+    ) {
+        // SAFETY: see above; the cast is one to the type itself.
+        unsafe {
+            match (K, N) {
+                (1, TILE) => convolve_1(lines, at, weight, &mut *std::ptr::from_mut(sums).cast()),
+                (3, TILE) => convolve_3(lines, at - 1, weight, &mut *std::ptr::from_mut(sums).cast()),
+                _ => convolve_plain::<Self, K, N>(self, lines, at, weight, sums),
+            }
+        }
+    }
 }
+
+/// One tap of a tile: pixels at byte `$p` of the line, weights at byte `$q`.
+macro_rules! tap {
+    ($p:literal, $q:literal) => {
+        concat!(
+            "vmovups {v0}, [{p} + ",
+            $p,
+            "]\n",
+            "vmovups {v1}, [{p} + ",
+            $p,
+            " + 32]\n",
+            "vmovups {v2}, [{p} + ",
+            $p,
+            " + 64]\n",
+            "vbroadcastss {w}, [{q} + ",
+            $q,
+            "]\n",
+            "vfmadd231ps {a0}, {v0}, {w}\n",
+            "vfmadd231ps {a1}, {v1}, {w}\n",
+            "vfmadd231ps {a2}, {v2}, {w}\n",
+            "vbroadcastss {w}, [{q} + ",
+            $q,
+            " + 4]\n",
+            "vfmadd231ps {b0}, {v0}, {w}\n",
+            "vfmadd231ps {b1}, {v1}, {w}\n",
+            "vfmadd231ps {b2}, {v2}, {w}\n",
+            "vbroadcastss {w}, [{q} + ",
+            $q,
+            " + 8]\n",
+            "vfmadd231ps {c0}, {v0}, {w}\n",
+            "vfmadd231ps {c1}, {v1}, {w}\n",
+            "vfmadd231ps {c2}, {v2}, {w}\n",
+            "vbroadcastss {w}, [{q} + ",
+            $q,
+            " + 12]\n",
+            "vfmadd231ps {d0}, {v0}, {w}\n",
+            "vfmadd231ps {d1}, {v1}, {w}\n",
+            "vfmadd231ps {d2}, {v2}, {w}\n",
+        )
+    };
+}
+
+/// The inner loop in assembly: it needs all 16 registers, and the compiler, which moves loads forward, spills some of them
+/// (seen with rustc 1.95: 19 in place of 45 GMAC/s on a Zen 3). It asks for the pixels of the next tile ahead of time: these
+/// are more lines than the processor's own prefetch follows (18 in place of 35 GMAC/s where lines come from the third-level
+/// cache). A prefetch beyond the end of memory does nothing.
+macro_rules! convolve {
+    ($name:ident, $taps:literal, $($code:expr),*) => {
+        /// All lines of a tile, its pixels beginning at `at`.
+        ///
+        /// # Safety
+        /// As for `Simd::convolve`, the first tap being at `at`.
+        #[target_feature(enable = "avx2,fma")]
+        #[inline]
+        unsafe fn $name(lines: &[*const f32], at: usize, weight: *const f32, sums: &mut [[__m256; TILE]; GROUP]) {
+            let [[mut a0, mut a1, mut a2], [mut b0, mut b1, mut b2], [mut c0, mut c1, mut c2], [mut d0, mut d1, mut d2]] =
+                *sums;
+            for (i, &line) in lines.iter().enumerate() {
+                // SAFETY: the caller promises that what is read is there; nothing is written.
+                unsafe {
+                    asm!(
+                        "prefetcht0 [{p} + 128]",
+                        "prefetcht0 [{p} + 192]",
+                        $($code,)*
+                        p = in(reg) line.add(at),
+                        q = in(reg) weight.add(i * $taps * GROUP),
+                        a0 = inout(ymm_reg) a0, a1 = inout(ymm_reg) a1, a2 = inout(ymm_reg) a2,
+                        b0 = inout(ymm_reg) b0, b1 = inout(ymm_reg) b1, b2 = inout(ymm_reg) b2,
+                        c0 = inout(ymm_reg) c0, c1 = inout(ymm_reg) c1, c2 = inout(ymm_reg) c2,
+                        d0 = inout(ymm_reg) d0, d1 = inout(ymm_reg) d1, d2 = inout(ymm_reg) d2,
+                        v0 = out(ymm_reg) _, v1 = out(ymm_reg) _, v2 = out(ymm_reg) _, w = out(ymm_reg) _,
+                        options(pure, readonly, nostack, preserves_flags),
+                    );
+                }
+            }
+            *sums = [[a0, a1, a2], [b0, b1, b2], [c0, c1, c2], [d0, d1, d2]];
+        }
+    };
+}
+convolve!(convolve_1, 1, tap!("0", "0"));
+convolve!(convolve_3, 3, tap!("0", "0"), tap!("4", "16"), tap!("8", "32"));

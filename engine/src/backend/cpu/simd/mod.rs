@@ -11,6 +11,10 @@ pub use portable::Portable;
 
 /// Lanes of the widest vector of any instruction set: lines are padded for it.
 pub const MAX_LANES: usize = 8;
+/// Output channels of a convolution's tile.
+pub const GROUP: usize = 4;
+/// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
+pub const TILE: usize = 3;
 
 /// An instruction set. All functions are inlined into the kernel that calls them, which is compiled with the right
 /// target features.
@@ -62,6 +66,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `(a0 b0 a1 b1 ...)`, in two vectors.
     fn interleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
 
+    /// The inner loop of a dense convolution: for every line, tap k of `K` and output channel o,
+    /// `sums[o][n] += weight[line][k][o] * pixels[at + k - K / 2 + n * LANES ..]`.
+    ///
+    /// # Safety
+    /// `K * GROUP` weights for each line, and `N` vectors at each of those places of every line, must be readable.
+    #[inline(always)]
+    unsafe fn convolve<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        weight: *const f32,
+        sums: &mut [[Self::V; N]; GROUP],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { convolve_plain::<Self, K, N>(self, lines, at, weight, sums) }
+    }
+
     /// The sum of all lanes, in a fixed order.
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
@@ -76,5 +97,37 @@ pub trait Simd: Copy + Send + Sync + 'static {
             }
         }
         lanes[0]
+    }
+}
+
+/// [`Simd::convolve`] as the compiler arranges it.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn convolve_plain<S: Simd, const K: usize, const N: usize>(
+    s: S,
+    lines: &[*const f32],
+    at: usize,
+    mut weight: *const f32,
+    sums: &mut [[S::V; N]; GROUP],
+) {
+    for &line in lines {
+        for tap in 0..K {
+            let mut v = [s.splat(0.0); N];
+            // SAFETY: the caller's promise.
+            unsafe {
+                for (n, v) in v.iter_mut().enumerate() {
+                    *v = s.load(line.add(at + tap - K / 2 + n * S::LANES));
+                }
+                for (o, sums) in sums.iter_mut().enumerate() {
+                    let w = s.splat(*weight.add(o));
+                    for n in 0..N {
+                        sums[n] = s.fma(v[n], w, sums[n]);
+                    }
+                }
+                weight = weight.add(GROUP);
+            }
+        }
     }
 }
