@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 import fold
-from networks import build
+from grow import grow
+from networks import Luma, build
 from weights import load_network
 
 WARM_UP = 0.01  # share of the training over which the learning rate rises from zero
@@ -154,8 +155,11 @@ class Trainer:
 
 
 def adopt(model, path):
-    """Takes over every tensor that has the same shape: all but the tail, for another scale."""
-    donor = load_network(path)[0].state_dict()
+    """Starts `model` from another network: of another scale, or a smaller luma."""
+    donor = load_network(path)[0]
+    if isinstance(model, Luma) and donor.head.out_channels < model.head.out_channels:
+        return grow(model, donor)
     own = model.state_dict()
-    own.update({n: t for n, t in donor.items() if n in own and own[n].shape == t.shape})
+    # All but the tail has the same shape at every scale.
+    own.update({n: t for n, t in donor.state_dict().items() if own[n].shape == t.shape})
     model.load_state_dict(own)

@@ -16,7 +16,8 @@ import export
 import fold
 import pictures
 import weights
-from networks import PRESETS, build_preset, parameters
+from grow import grow
+from networks import PRESETS, Luma, build_preset, parameters
 from networks.dlsn import make_rotations
 from trainer import Trainer
 
@@ -107,6 +108,15 @@ def test_other_scale_takes_the_body(atlas, tmp_path):
     done.save(tmp_path / "a.pt")
     other = Trainer(*parameters("luma-s", 3), options(scale=3, init_from=tmp_path / "a.pt"), CPU)
     assert torch.equal(other.average["body.1.weight"], done.average["body.1.weight"])
+
+
+def test_grown_network_repeats_the_smaller():
+    small, exact, skip = build_preset("luma-s", 2), Luma(2, 24, 5, False), build_preset("luma-m", 2)
+    x = torch.rand(1, 1, 12, 11)
+    grow(exact, small)
+    torch.testing.assert_close(exact(x), small(x))
+    grow(skip, small)
+    torch.testing.assert_close(skip(x), small(x), rtol=0, atol=0.05)
 
 
 def test_authors_dlsn_file():

@@ -1,0 +1,41 @@
+"""Starts a luma network as a smaller trained one (after Net2Net, Chen et al. 2016).
+
+The donor's channels are carried through the first channels of the larger network. No feature is
+negative, so layers the donor lacks pass them on unchanged by a kernel of one tap. All other
+channels start at random and reach the result only as training finds a use for them.
+"""
+
+import torch
+
+QUIET = 0.05  # weight of fresh head channels where the head's skip would show them at once
+
+
+@torch.no_grad()
+def grow(model, donor):
+    """Gives `model` the function of `donor`: exactly, or nearly with a head skip."""
+    small = donor.head.out_channels
+    # The skip adds the head's channels to the last layer's. The donor's features are led into
+    # the last channels there, away from its own head.
+    ends = slice(-small, None) if model.head_skip else slice(0, small)
+    if donor.head_skip or (model.head_skip and (
+            model.head.out_channels < 2 * small or len(model.body) <= len(donor.body))):
+        raise ValueError("the larger network has no room beside the smaller one's head")
+
+    model.head.weight[:small] = donor.head.weight
+    model.head.bias[:small] = donor.head.bias
+    if model.head_skip:
+        model.head.weight[ends] *= QUIET
+    last = len(model.body) - 1
+    for i, layer in enumerate(model.body):
+        rows = ends if i == last else slice(0, small)
+        layer.weight[rows] = 0
+        if i < len(donor.body):
+            layer.weight[rows, :small] = donor.body[i].weight
+            layer.bias[rows] = donor.body[i].bias
+        else:
+            layer.weight[rows, :small, 1, 1] = torch.eye(small)
+            layer.bias[rows] = 0
+    model.tail.weight.zero_()
+    if model.scale == donor.scale:
+        model.tail.weight[:, ends] = donor.tail.weight
+        model.tail.bias.copy_(donor.tail.bias)
