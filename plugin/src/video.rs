@@ -9,13 +9,21 @@ use crate::errors::Failure;
 /// PAL's lines: above them, video that does not name its matrix means BT.709, as GStreamer has it.
 const SD_LINES: u32 = 576;
 
+/// GStreamer's description of a stream with these fixed caps.
+///
+/// # Errors
+/// Caps of no video.
+pub fn video_info(caps: &gst::CapsRef) -> Result<gst_video::VideoInfo, Failure> {
+    gst_video::VideoInfo::from_caps(caps)
+        .map_err(|error| Failure::Buffer(format!("caps {caps} describe no video frame: {error}")))
+}
+
 /// The engine's description of a stream with these fixed caps.
 ///
 /// # Errors
 /// Caps of no video; a format that the engine lacks, or a size out of its range, which the templates do not let through.
 pub fn engine_info(caps: &gst::CapsRef) -> Result<VideoInfo, Failure> {
-    let info = gst_video::VideoInfo::from_caps(caps)
-        .map_err(|error| Failure::Buffer(format!("caps {caps} describe no video frame: {error}")))?;
+    let info = video_info(caps)?;
     let name = info.format().to_str();
     let format = PixelFormat::from_name(name).ok_or_else(|| {
         Failure::Buffer(format!("format {name} is not supported; put a videoconvert before srupscale"))

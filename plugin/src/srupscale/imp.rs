@@ -13,7 +13,7 @@ use super::CAT;
 use super::settings::{Settings, properties};
 use crate::caps::{self, Way};
 use crate::errors::{Failure, guard};
-use crate::video::{Layout, engine_info};
+use crate::video::{Layout, engine_info, video_info};
 use crate::{allocation, metas};
 
 /// The element's state. Only `engine` is held while a frame is made, and only `settings` is taken, for a moment,
@@ -144,10 +144,14 @@ impl BaseTransformImpl for SrUpscale {
     }
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let stream = parse(incaps, outcaps)?;
-        let settings = Settings { scale_factor: stream.factor, ..lock(&self.settings).clone() };
         *lock(&self.engine) = None;
-        let engine = guard(|| Engine::build(settings, &stream)).map_err(|failure| {
+        let settings = lock(&self.settings).clone();
+        let negotiated = guard(|| {
+            let stream = Stream::parse(incaps, outcaps)?;
+            let settings = Settings { scale_factor: stream.factor, ..settings };
+            Ok((Engine::build(settings, &stream)?, stream))
+        });
+        let (engine, stream) = negotiated.map_err(|failure| {
             failure.post(&*self.obj());
             gst::loggable_error!(CAT, "cannot upscale {incaps}")
         })?;
@@ -232,7 +236,9 @@ impl SrUpscale {
         let (in_info, out_info) = (*upscaler.input_info(), *upscaler.output_info());
         let from = Layout::of(inbuf, &stream.input, in_info.format)?;
         let to = Layout::of(outbuf, &stream.output, out_info.format)?;
-        let input = inbuf.map_readable().map_err(|_| unmappable("read", inbuf))?;
+        let input = inbuf
+            .map_readable()
+            .map_err(|_| Failure::Buffer(format!("a buffer of {} bytes from upstream cannot be read", inbuf.size())))?;
         let size = outbuf.size();
         let mut output = outbuf
             .map_writable()
@@ -263,20 +269,14 @@ impl SrUpscale {
     }
 }
 
-fn unmappable(what: &str, buffer: &gst::BufferRef) -> Failure {
-    Failure::Buffer(format!("a buffer of {} bytes from upstream cannot be {what}", buffer.size()))
-}
-
-fn parse(incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<Stream, gst::LoggableError> {
-    let info = |caps: &gst::Caps| {
-        gst_video::VideoInfo::from_caps(caps).map_err(|error| gst::loggable_error!(CAT, "caps {caps}: {error}"))
-    };
-    let (input, output) = (info(incaps)?, info(outcaps)?);
-    let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
-        .filter(|_| input.format() == output.format())
-        .ok_or_else(|| gst::loggable_error!(CAT, "{incaps} and {outcaps} differ by more than a whole factor"))?;
-    let described = engine_info(incaps).map_err(|failure| gst::loggable_error!(CAT, "{failure:?}"))?;
-    Ok(Stream { input, output, described, factor })
+impl Stream {
+    fn parse(incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<Self, Failure> {
+        let (input, output) = (video_info(incaps)?, video_info(outcaps)?);
+        let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
+            .filter(|_| input.format() == output.format())
+            .ok_or_else(|| Failure::Buffer(format!("{incaps} and {outcaps} differ by more than a whole factor")))?;
+        Ok(Self { described: engine_info(incaps)?, input, output, factor })
+    }
 }
 
 impl Engine {
