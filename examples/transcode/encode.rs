@@ -13,7 +13,7 @@ use crate::args::Args;
 use crate::colour::Tags;
 use crate::convert::{Converter, Shape};
 use crate::hdr::Hdr;
-use crate::{ffi, formats};
+use crate::{ffi, formats, streams};
 
 /// x264 and x265 at this quality are hard to tell from their input.
 const CRF: &str = "17";
@@ -48,7 +48,7 @@ pub struct Target<'a> {
 pub fn choose(args: &Args, container: &format::Output, source: Id, bits: u32) -> Result<Codec, Failure> {
     if let Some(name) = &args.codec {
         let codec = named(name)?;
-        if !ffi::can_hold(container, codec.id()) {
+        if !streams::can_hold(container, codec.id()) {
             let text = format!("{} cannot hold {} video", container.name(), codec.id().name());
             return Err(Failure::new(format!("{text}; choose another --codec, or end the name in .mkv")));
         }
@@ -58,7 +58,7 @@ pub fn choose(args: &Args, container: &format::Output, source: Id, bits: u32) ->
     let fallback = container.codec(&args.output, ffmpeg_next::media::Type::Video);
     // WebM's own choice would be VP8 on some builds, which has no 10 bits.
     let candidates = favourites.iter().chain(&["libvpx-vp9"]).filter_map(|name| encoder::find_by_name(name));
-    candidates.chain(encoder::find(fallback)).find(|codec| ffi::can_hold(container, codec.id())).ok_or_else(|| {
+    candidates.chain(encoder::find(fallback)).find(|codec| streams::can_hold(container, codec.id())).ok_or_else(|| {
         Failure::new(format!("no encoder here makes video for {}; end the name in .mkv", container.name()))
     })
 }
@@ -105,11 +105,13 @@ impl Encoding {
         video.set_height(frames.height);
         video.set_format(pixel);
         video.set_time_base(target.time_base);
-        video.set_frame_rate(target.rate);
+        // A hint for rate control and level. Without one x264 would take the time base's, thousands a second, for it.
+        video.set_frame_rate(Some(target.rate.unwrap_or(Rational(30, 1))));
         if let Some(aspect) = target.aspect {
             video.set_aspect_ratio(aspect);
         }
         tags.apply(&mut video);
+        ffi::set_threads(&mut video, 0);
         if target.container.flags().contains(flag::Flags::GLOBAL_HEADER) {
             video.set_flags(Flags::GLOBAL_HEADER);
         }

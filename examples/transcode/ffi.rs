@@ -122,6 +122,12 @@ pub fn set_packet_time_base(context: &mut codec::Context, time_base: Rational) {
     unsafe { (*context.as_mut_ptr()).pkt_timebase = time_base.into() }
 }
 
+/// Sets how many threads a decoder or encoder may use, 0 for as many as it likes; left alone, FFmpeg's library takes one.
+pub fn set_threads(context: &mut codec::Context, count: u16) {
+    // SAFETY: the context is alive and not yet open.
+    unsafe { (*context.as_mut_ptr()).thread_count = count.into() }
+}
+
 /// Sets where an encoder says that chroma samples sit.
 pub fn set_chroma_location(context: &mut codec::Context, location: chroma::Location) {
     // SAFETY: the context is alive and not yet open.
@@ -253,10 +259,14 @@ pub fn guess_container(path: &Path) -> Option<format::Output> {
     (!raw.is_null()).then(|| unsafe { format::Output::wrap(raw.cast_mut()) })
 }
 
-/// True if the container can hold that codec, as far as FFmpeg knows.
-pub fn can_hold(container: &format::Output, id: codec::Id) -> bool {
+/// Whether the container can hold that codec; None if FFmpeg does not know, as of MPEG-TS.
+pub fn can_hold(container: &format::Output, id: codec::Id) -> Option<bool> {
     // SAFETY: the container is an entry of FFmpeg's static table.
-    unsafe { avformat_query_codec(container.as_ptr(), id.into(), FF_COMPLIANCE_NORMAL) == 1 }
+    match unsafe { avformat_query_codec(container.as_ptr(), id.into(), FF_COMPLIANCE_NORMAL) } {
+        1 => Some(true),
+        0 => Some(false),
+        _ => None,
+    }
 }
 
 /// The encoder for a codec's common name, `hevc` for example.

@@ -5,7 +5,7 @@ use std::path::Path;
 use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::frame::Video;
-use ffmpeg_next::{Error, Packet, Rational, codec, decoder, format, media, threading};
+use ffmpeg_next::{Error, Packet, Rational, codec, decoder, format, media};
 use srup_examples::Failure;
 
 use crate::deinterlace::Deinterlacer;
@@ -63,12 +63,8 @@ impl Source {
         let mut context = codec::Context::from_parameters(stream.parameters()).map_err(|error| broken(path, &error))?;
         ffi::set_packet_time_base(&mut context, time_base);
         // Most cores belong to the upscaler; a quarter of them decodes faster than any network here upscales.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        context.set_threading(threading::Config {
-            kind: threading::Type::Frame,
-            count: (cores / 4).clamp(1, 8),
-            ..Default::default()
-        });
+        let threads = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 4).clamp(1, 8));
+        ffi::set_threads(&mut context, threads as u16);
         let codec = context.id();
         let decoder = context.decoder().video().map_err(|error| {
             Failure::new(format!("cannot decode the {} video of {}: {error}", codec.name(), path.display()))
@@ -120,9 +116,7 @@ impl Source {
             return stream.frames().unsigned_abs();
         }
         let seconds = self.input.duration().max(0) as f64 / 1e6;
-        let rate = f64::from(stream.avg_frame_rate());
-        // Containers that count in milliseconds can give 1000 frames a second for a variable rate: no guide.
-        if rate.is_finite() && (0.0..=480.0).contains(&rate) { (seconds * rate).round() as u64 } else { 0 }
+        plausible(stream.avg_frame_rate()).map_or(0, |rate| (seconds * f64::from(rate)).round() as u64)
     }
 
     /// The next frame or packet in the file's order; None at the end.
@@ -250,6 +244,11 @@ impl Source {
         self.last = Some((time, frame.packet().duration.max(1)));
         frame.set_pts(Some(time));
     }
+}
+
+/// A frame rate that can be true. Containers that count in milliseconds give 1000 frames a second where the rate varies.
+pub fn plausible(rate: Rational) -> Option<Rational> {
+    (rate.numerator() > 0 && rate.denominator() > 0 && f64::from(rate) <= 480.0).then_some(rate)
 }
 
 fn broken(path: &Path, error: &Error) -> Failure {

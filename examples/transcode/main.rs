@@ -82,8 +82,8 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     warn_of_damage(args, &done.damage, done.frames, skipped);
     let rate = done.frames as f64 / seconds.max(1e-3);
     let word = if stop::requested() { "stopped early" } else { "done" };
-    let frames = if done.frames == 1 { "frame" } else { "frames" };
-    println!("{word}: {} {frames} in {seconds:.1} s, {rate:.1} fps, {model}, {}", done.frames, args.output.display());
+    let frames = frames_in_words(done.frames);
+    println!("{word}: {frames} in {seconds:.1} s, {rate:.1} fps, {model}, {}", args.output.display());
     Ok(if stop::requested() { Ending::Interrupted } else { Ending::Done })
 }
 
@@ -117,7 +117,6 @@ fn open_encoder(
     let index = source.video();
     let aspect = ffi::pixel_aspect(source.input_mut(), index, first);
     let stream = video(source)?;
-    let rate = stream.avg_frame_rate();
     let (_, output) = upscaling.infos();
     let frames = Shape {
         pixel: formats::pixel(output.format),
@@ -133,7 +132,7 @@ fn open_encoder(
         bits: output.format.bits(),
         tags: upscaling.tags(),
         time_base: source.time_base(),
-        rate: (rate.numerator() > 0 && rate.denominator() > 0).then_some(rate),
+        rate: input::plausible(stream.avg_frame_rate()),
         aspect,
         hdr,
     };
@@ -147,6 +146,10 @@ fn open_encoder(
     }
     warn(warnings);
     Ok(encoding)
+}
+
+fn frames_in_words(count: u64) -> String {
+    format!("{count} frame{}", if count == 1 { "" } else { "s" })
 }
 
 /// FFmpeg before 6.1 writes a rotation into MP4 and its relatives only.
@@ -163,7 +166,7 @@ fn warn_of_rotation(source: &Source, container: &format::Output) -> Result<(), F
 
 fn warn_of_damage(args: &Args, damage: &Damage, frames: u64, skipped: usize) {
     let name = args.input.display();
-    let kept = format!("the {frames} frames that could be decoded are kept");
+    let kept = format!("what could be decoded is kept: {}", frames_in_words(frames));
     match (&damage.cut, damage.packets) {
         (Some(cut), _) => warn([format!("{name} is cut off: {cut}; {kept}")]),
         (None, 0) => {}

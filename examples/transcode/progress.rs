@@ -13,7 +13,8 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
     started: Instant,
-    line: Option<Instant>,
+    /// When the last plain line was printed, and how many frames it named.
+    line: Option<(Instant, u64)>,
 }
 
 impl Progress {
@@ -33,8 +34,8 @@ impl Progress {
                 }
                 bar.set_position(done);
             }
-            None if done > 0 && self.line.is_none_or(|line| line.elapsed() >= LINE) => {
-                self.line = Some(Instant::now());
+            None if done > 0 && self.line.is_none_or(|(time, last)| time.elapsed() >= LINE && last != done) => {
+                self.line = Some((Instant::now(), done));
                 eprintln!("{}", line(done, self.total, self.seconds()));
             }
             None => {}

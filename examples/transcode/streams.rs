@@ -8,6 +8,7 @@ use ffmpeg_next::{Discard, Stream, encoder, media};
 use srup_examples::Failure;
 
 use crate::encode::Encoding;
+use crate::input::plausible;
 use crate::{ffi, hdr};
 
 /// What becomes of a stream.
@@ -62,9 +63,36 @@ fn fate(stream: &Stream<'_>, container: &format::Output) -> Fate {
         media::Type::Attachment => Fate::Drop,
         _ if cover && matroska => Fate::Attach,
         _ if cover && !mov => Fate::Drop,
-        _ if id == Id::None || !ffi::can_hold(container, id) => Fate::Drop,
+        _ if id == Id::None || !can_hold(container, id) => Fate::Drop,
         _ => Fate::Copy,
     }
+}
+
+/// What MPEG-TS has a stream type or a registered name for; FFmpeg would write all else as private data that nobody reads.
+const TRANSPORTABLE: [Id; 18] = [
+    Id::MPEG1VIDEO,
+    Id::MPEG2VIDEO,
+    Id::MPEG4,
+    Id::H264,
+    Id::HEVC,
+    Id::MP2,
+    Id::MP3,
+    Id::AAC,
+    Id::AAC_LATM,
+    Id::AC3,
+    Id::EAC3,
+    Id::DTS,
+    Id::TRUEHD,
+    Id::OPUS,
+    Id::DVB_SUBTITLE,
+    Id::DVB_TELETEXT,
+    Id::TIMED_ID3,
+    Id::SMPTE_KLV,
+];
+
+/// True if the container can hold that codec, as far as is known.
+pub fn can_hold(container: &format::Output, id: Id) -> bool {
+    ffi::can_hold(container, id).unwrap_or_else(|| container.name() != "mpegts" || TRANSPORTABLE.contains(&id))
 }
 
 /// True for MP4 and its relatives.
@@ -138,8 +166,8 @@ pub fn add_video(
     ffi::copy_stream_flags(&mut video, stream);
     ffi::set_pixel_aspect(&mut video, encoding.aspect());
     // A constant rate is worth stating; of a variable one the average would be taken for every frame's duration.
-    if stream.rate() == stream.avg_frame_rate() {
-        video.set_avg_frame_rate(stream.avg_frame_rate());
+    if let Some(rate) = plausible(stream.avg_frame_rate()).filter(|&rate| rate == stream.rate()) {
+        video.set_avg_frame_rate(rate);
     }
     video.set_metadata(ffi::copy_metadata(&stream.metadata(), &STALE));
     let kept = ffi::stream_side_data(stream).into_iter().filter(|entry| describes_the_picture(entry.0));

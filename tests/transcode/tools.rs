@@ -8,8 +8,8 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-/// The example, beside this test's executable where `cargo test --workspace` puts it. Built first where it is missing or older
-/// than its source, as after `cargo test -p srup-tests`; nobody holds cargo's lock while tests run.
+/// The example, beside this test's executable. Built first where it is missing or older than its source: `cargo test` builds
+/// its unit tests alone. Nobody holds cargo's lock while tests run.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -22,8 +22,9 @@ pub fn program() -> &'static Path {
         if !program.is_file() || modified(&program) < newest {
             let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
             let profile_name = if name == "debug" { "dev" } else { name };
+            // With the whole workspace's features, as `cargo test --workspace` has built the libraries.
             let status = Command::new(env!("CARGO"))
-                .args(["build", "--package", "srup-examples", "--example", "transcode", "--profile", profile_name])
+                .args(["build", "--quiet", "--workspace", "--example", "transcode", "--profile", profile_name])
                 .arg("--target-dir")
                 .arg(profile.parent().expect("a profile's folder lies in the target folder"))
                 .current_dir(&root)
@@ -53,7 +54,7 @@ pub fn workshop() -> Option<tempfile::TempDir> {
 pub fn ffmpeg(folder: &Path, arguments: &str) {
     let mut command = srup_tests::ffmpeg_tool("ffmpeg").expect("asked for before");
     let arguments = arguments.split_whitespace().map(|argument| argument.replace('␣', " "));
-    let output = command.arg("-y").args(arguments).current_dir(folder).output().expect("ffmpeg runs");
+    let output = command.args(["-nostdin", "-y"]).args(arguments).current_dir(folder).output().expect("ffmpeg runs");
     assert!(output.status.success(), "ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -182,7 +183,7 @@ pub fn likeness(from: &Path, to: &Path) -> f64 {
     let size = format!("{}:{}", video["width"], video["height"]);
     let graph = format!("[0]scale={size}:flags=bicubic,format=gbrp[a];[1]format=gbrp[b];[a][b]psnr");
     let output = Command::new("ffmpeg")
-        .args(["-hide_banner", "-i"])
+        .args(["-hide_banner", "-nostdin", "-i"])
         .arg(from)
         .arg("-i")
         .arg(to)
