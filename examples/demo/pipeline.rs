@@ -42,7 +42,7 @@ pub fn gstreamer(clip: &Clip, arguments: &Arguments, bar: &ProgressBar) -> Resul
     let mut launch = Command::new("gst-launch-1.0");
     launch.arg("-q").arg("filesrc").arg(format!("location={}", clip.path.display()));
     launch.args(["!", "decodebin", "!", "queue", "!", "videoconvert", "!", "srupscale"]);
-    launch.arg(format!("model={}", arguments.model)).arg(format!("scale={SCALE}"));
+    launch.arg(format!("model={}", arguments.model)).arg(format!("scale-factor={SCALE}"));
     launch.arg(format!("backend={}", arguments.backend.name()));
     launch.args(["!", "progressreport", "update-freq=1", "!", "queue", "!", "videoconvert"]);
     launch.args(["!", "x264enc", "speed-preset=veryfast", "!", "matroskamux", "!", "filesink"]);

@@ -63,7 +63,7 @@ pub fn measure(clip: &Clip, builders: &[Builder], bar: &ProgressBar) -> Result<M
     let mut originals = Frames::open(clip, &original, whole)?;
     let mut inputs = Frames::open(clip, &reduced, half)?;
     let mut ways = builders.iter().map(|builder| Way::new(builder, &half)).collect::<Result<Vec<_>, _>>()?;
-    bar.set_length((clip.frames / step) as u64);
+    bar.set_length(clip.frames.div_ceil(step) as u64);
     let (mut truth, mut input) = (Frame::new(originals.info()), Frame::new(inputs.info()));
     while originals.read(&mut truth) && inputs.read(&mut input) {
         let truth = luma(&truth);
