@@ -26,9 +26,9 @@ pub struct Line {
 impl Line {
     /// A line of `width` pixels of which kernels look `reach` pixels to either side.
     pub fn new(width: usize, reach: usize) -> Self {
-        // A vector may begin at any pixel, so one whole vector may be read beyond the last; the first pixel is aligned.
+        // A vector may begin at any pixel, the last one too, and look `reach` pixels farther; the first pixel is aligned.
         let left = reach.next_multiple_of(MAX_LANES);
-        let needed = left + width.next_multiple_of(MAX_LANES) + reach.max(MAX_LANES);
+        let needed = left + width - 1 + MAX_LANES + reach;
         // An odd number of cache lines: equal pixels of neighbouring channels fall into different sets of the cache.
         let stride = (needed.div_ceil(CACHE_LINE) | 1) * CACHE_LINE;
         Self { width, left, stride }

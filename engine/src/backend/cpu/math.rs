@@ -76,8 +76,9 @@ mod tests {
             let mut out = inputs.clone();
             apply(isa, &mut out, 0);
             for (&x, &y) in inputs.iter().zip(&out) {
+                // The rounding of erf's two polynomials, 5e-7 at the most, times half of x.
                 let error = (y - reference::gelu(x)).abs();
-                assert!(error < 2e-7 * x.abs().max(1.0), "{}: gelu({x}) is off by {error}", isa.name());
+                assert!(error < 2.5e-7 * x.abs().max(1.0), "{}: gelu({x}) is off by {error}", isa.name());
             }
         }
     }
