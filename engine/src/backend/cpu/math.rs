@@ -18,7 +18,7 @@ fn erf<S: Simd>(s: S, x: S::V) -> S::V {
         -2.101_024e-6,
         -5.692_506_4e-5,
         -7.349_906_3e-4,
-        -2.954_599_9e-3,
+        -2.954_6e-3,
         -1.609_603_3e-2,
     ];
     const Q: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827_e-3, -7.373_329_3e-3, -1.426_473_9e-2];
@@ -42,7 +42,7 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::V, coefficients: &[f32; N]) -
 pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     // ln 2 in two parts, the first with trailing zeros (Cephes).
     const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    const P: [f32; 6] = [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const P: [f32; 6] = [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
     let x = s.max(s.splat(-87.0), s.min(s.splat(88.0), x));
     let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));
     let r = s.fma(n, s.splat(-LN2[0]), x);
