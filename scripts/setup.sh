@@ -9,10 +9,10 @@ packages=(
   # To compile: libclang is what bindgen reads FFmpeg's headers with.
   gcc libc6-dev pkg-config libclang-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-  libavcodec-dev libavformat-dev libavutil-dev libswscale-dev
+  libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswscale-dev
 )
 commands=(cc pkg-config)
-modules=(gstreamer-1.0 gstreamer-app-1.0 gstreamer-check-1.0 gstreamer-video-1.0 libavcodec libavformat libavutil libswscale)
+modules=(gstreamer-1.0 gstreamer-app-1.0 gstreamer-check-1.0 gstreamer-video-1.0 libavcodec libavfilter libavformat libavutil libswscale)
 if [ "$purpose" != build ]; then
   # To decode, encode and mux in tests and demo.
   packages+=(ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
