@@ -92,7 +92,9 @@ fn what_is_wrong_with_the_pictures_is_said_in_one_line() {
     let bad = folder.path().join("bad");
     let small = folder.path().join("small");
     let empty = folder.path().join("empty");
-    [&bad, &small, &empty].map(|path| std::fs::create_dir(path).unwrap());
+    for path in [&bad, &small, &empty] {
+        std::fs::create_dir(path).unwrap();
+    }
     std::fs::write(bad.join("broken.png"), b"no picture").unwrap();
     Picture::new(12, 40).save(&small.join("narrow.png")).unwrap();
     let cases: [(PathBuf, &str); 4] = [

@@ -47,6 +47,8 @@ pub fn gstreamer(clip: &Clip, arguments: &Arguments, bar: &ProgressBar) -> Resul
     launch.args(["!", "progressreport", "update-freq=1", "!", "queue", "!", "videoconvert"]);
     launch.args(["!", "x264enc", "speed-preset=veryfast", "!", "matroskamux", "!", "filesink"]);
     launch.arg(format!("location={}", output.display())).env("GST_PLUGIN_PATH", &plugins);
+    // These break off on files that announce transparency and have none; without them the picture decodes as it is.
+    launch.env("GST_PLUGIN_FEATURE_RANK", "vp8alphadecodebin:NONE,vp9alphadecodebin:NONE");
     let frames = clip.frames as f64;
     let elapsed = run("gst-launch-1.0", launch, &output, |line| {
         if let Some(share) = progress(line) {
