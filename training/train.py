@@ -36,7 +36,7 @@ def parser():
     p.add_argument("--crop", type=int, default=48, help="side of a low-resolution crop, pixels")
     p.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     p.add_argument("--average", type=float, default=0.999, help="decay of the weight average")
-    p.add_argument("--mse-share", type=float, default=0.1, help="last share trained on MSE")
+    p.add_argument("--mse-share", type=float, default=0.0, help="last share trained on MSE")
     p.add_argument("--init-from", help="weights file or checkpoint to start from, any scale")
     p.add_argument("--teacher", help="weights file of a larger network of the same scale")
     p.add_argument("--seed", type=int, default=1)

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import export
 import fold
 import pictures
+import train
 import weights
 from grow import grow
 from networks import PRESETS, Luma, build_preset, parameters
@@ -100,6 +101,17 @@ def test_export_round_trip(atlas, tmp_path, monkeypatch):
     model, metadata = weights.load_network(target)
     assert metadata["network"] == "luma" and metadata["scale"] == "2"
     torch.testing.assert_close(dict(model.state_dict()), done.average, rtol=0, atol=0)
+
+
+def test_queue_goes_to_the_first_unfinished(tmp_path):
+    queue = Path(__file__).parents[1] / "queue.json"
+    asked = train.parser().parse_args(
+        ["--queue", str(queue), "--data", "unused", "--out", str(tmp_path)])
+    assert (train.next_job(asked).network, train.next_job(asked).scale) == ("luma-s", 2)
+    torch.save({"progress": 1.0}, tmp_path / "luma-s-x2.pt")
+    following = train.next_job(asked)
+    assert following.network == "luma-m"
+    assert following.init_from == str(tmp_path / "luma-s-x2.pt")
 
 
 def test_other_scale_takes_the_body(atlas, tmp_path):
