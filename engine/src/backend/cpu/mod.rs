@@ -1,8 +1,8 @@
 //! Networks on any processor: f32, several threads, instruction sets chosen at run time.
 //!
-//! A network is taken apart into operations on rows ([`lower`]); those that follow each other run together over a band of
-//! rows, so that what one makes is still in the cache when the next reads it ([`plan`], [`segment`]); every operation is
-//! written once and compiled for each instruction set ([`kernels`], [`dispatch`]). No pixel's value depends on the division
+//! A network is taken apart into operations on rows (`lower`); those that follow each other run together over a band of
+//! rows, so that what one makes is still in the cache when the next reads it (`plan`, `segment`); every operation is
+//! written once and compiled for each instruction set (`kernels`, `dispatch`). No pixel's value depends on the division
 //! into bands or on the number of threads.
 
 mod dispatch;
