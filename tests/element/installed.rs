@@ -42,12 +42,12 @@ fn gst_inspect_teaches_what_the_properties_do() {
     let Some(output) = tool("gst-inspect-1.0", folder.path(), &["srupscale"]) else { return };
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
+    let models = format!("one of {}, or the path of a .safetensors file", srup_engine::model::names().join(", "));
     for part in [
+        models.as_str(),
         "Filter/Effect/Converter/Scaler/Video",
         "Super-resolution upscaler",
         "The srupscale authors",
-        "one of luma-s",
-        "or the path of a .safetensors file",
         "bicubic and lanczos are plain resampling",
         "String. Default: \"luma-s\"",
         "2, 3 or 4, as far as the model has weights",
@@ -82,5 +82,6 @@ fn gst_launch_runs_it_and_tells_what_is_wrong() {
     let output = launch(&format!("{source} srupscale model=lama ! fakesink")).unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(alive(&text), 0, "objects leaked: {text}");
-    assert!(!output.status.success() && text.contains("unknown model 'lama': use one of luma-s"), "{text}");
+    let error = format!("unknown model 'lama': use one of {}", srup_engine::model::names().join(", "));
+    assert!(!output.status.success() && text.contains(&error), "{text}");
 }
