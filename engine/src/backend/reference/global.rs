@@ -6,17 +6,17 @@ use crate::network::dlsn::MAX_BUCKETS;
 use crate::tensor::Tensor;
 
 /// The bucket of every token in every round, `[rounds][tokens]`.
-pub type HashCodes = Vec<Vec<u8>>;
+type HashCodes = Vec<Vec<u8>>;
 
 /// Buckets for that many tokens: even, 2 to 128.
-pub fn buckets(tokens: usize, chunk: usize) -> usize {
+fn buckets(tokens: usize, chunk: usize) -> usize {
     let q = tokens / chunk;
     (q + q % 2).clamp(2, MAX_BUCKETS)
 }
 
 /// Per round and token the lowest of the buckets whose rotated value is largest. Sums run over the channels in order, in
 /// f32: every exact backend does the same, so that all agree on near ties.
-pub fn hash_codes(p: &GlobalLearnableAttention, embed: &Tensor) -> HashCodes {
+fn hash_codes(p: &GlobalLearnableAttention, embed: &Tensor) -> HashCodes {
     let (tokens, channels) = (embed.plane_len(), embed.channels);
     let count = buckets(tokens, p.chunk);
     let code = |round: usize, token: usize| {
@@ -45,19 +45,12 @@ pub fn chunk_order(codes: &[u8], chunk: usize) -> Vec<usize> {
     order
 }
 
-/// GLA with its skip. `codes` replaces the hash codes, for comparison with results that used these.
-pub fn global_learnable_attention(p: &GlobalLearnableAttention, x: &Tensor, codes: Option<&HashCodes>) -> Tensor {
+/// GLA with its skip.
+pub fn global_learnable_attention(p: &GlobalLearnableAttention, x: &Tensor) -> Tensor {
     let embed = conv(&p.matching, x);
     let values = conv(&p.assembly, x);
     let places = conv(&p.fc2, &conv(&p.fc0, &conv(&p.assembly_fc, x)));
-    let own;
-    let codes = match codes {
-        Some(codes) => codes,
-        None => {
-            own = hash_codes(p, &embed);
-            &own
-        }
-    };
+    let codes = hash_codes(p, &embed);
     let rounds: Vec<Round> = codes.iter().map(|c| attend(p.chunk, &embed, &values, &places, c)).collect();
     let tokens = x.plane_len();
     let mut out = x.clone();
@@ -76,13 +69,13 @@ pub fn global_learnable_attention(p: &GlobalLearnableAttention, x: &Tensor, code
 }
 
 /// What one round gives: per token the logarithm of its sum of exponentials, and `[tokens][channels]` mean values.
-pub struct Round {
+struct Round {
     weight: Vec<f64>,
     value: Vec<f64>,
 }
 
 /// One round: every token attends to its chunk and to the chunks before and after, in a circle.
-pub fn attend(chunk: usize, embed: &Tensor, values: &Tensor, places: &Tensor, codes: &[u8]) -> Round {
+fn attend(chunk: usize, embed: &Tensor, values: &Tensor, places: &Tensor, codes: &[u8]) -> Round {
     let (tokens, channels) = (embed.plane_len(), values.channels);
     let order = chunk_order(codes, chunk);
     let chunks = order.len() / chunk;

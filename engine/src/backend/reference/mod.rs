@@ -4,7 +4,7 @@ mod attention;
 mod convolution;
 mod global;
 
-pub use global::{HashCodes, attend, buckets, chunk_order, hash_codes};
+pub use global::chunk_order;
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub fn apply(block: &Block, inputs: &[&Tensor]) -> Tensor {
         Block::GatedFfn(p) => gated_ffn(p, x),
         Block::DynamicLocalAttention(p) => dynamic_local_attention(p, x),
         Block::SparseGlobalAttention(p) => sparse_global_attention(p, x),
-        Block::GlobalLearnableAttention(p) => global::global_learnable_attention(p, x, None),
+        Block::GlobalLearnableAttention(p) => global::global_learnable_attention(p, x),
         Block::StarDistillation(p) => star_distillation(p, x),
         Block::LargeKernelAttention(p) => large_kernel_attention(p, x),
         Block::PixelShuffle { factor } => pixel_shuffle(x, *factor),
