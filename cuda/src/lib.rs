@@ -1,5 +1,20 @@
-//! A typed, safe layer over cudarc: devices, and the kernels of srupscale.
+//! A typed, safe layer over cudarc: devices, memory, frames in flight, and the kernels of srupscale.
+//!
+//! Nothing here knows networks or video formats. Kernels are PTX that is compiled into the crate ([`kernels`]); each has a
+//! function that checks shapes and gives a [`Launch`]. A [`Slot`] takes bytes up, runs launches and brings bytes down.
 
 mod device;
+mod error;
+pub mod kernels;
+mod launch;
+mod memory;
+mod module;
+mod slot;
+mod view;
 
-pub use device::{Device, Error, devices};
+pub use device::{Description, Device, devices};
+pub use error::Error;
+pub use launch::{Launch, run};
+pub use memory::{ALIGNMENT, Buffer};
+pub use slot::{Issue, Slot};
+pub use view::{CHANNEL_STEP, Image, Kind, Map, Plane, Sample};

@@ -1,0 +1,255 @@
+//! A place for one frame in flight: bytes go up, kernels run, bytes come down, all asked for by one call.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaStream, result, sys};
+
+use crate::error::Context;
+use crate::launch::Launch;
+use crate::memory::{Buffer, Pinned, Use};
+use crate::{Device, Error};
+
+/// Whether a program is captured as a graph or issued call by call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issue {
+    /// One driver call a frame.
+    Graph,
+    /// One driver call a kernel, which profilers and debuggers show better.
+    Calls,
+}
+
+/// A stream, pinned memory for what goes up and comes down, and the programs that run in between.
+///
+/// A frame: fill [`Slot::input`], [`Slot::start`], and later [`Slot::finish`] for the result. Nothing is allocated and
+/// nothing but this slot's own work is waited for. Slots of one device run side by side.
+#[derive(Debug)]
+pub struct Slot {
+    device: Device,
+    stream: Arc<CudaStream>,
+    done: Event,
+    input: Pinned,
+    output: Pinned,
+    device_input: Buffer,
+    device_output: Buffer,
+    issue: Issue,
+    programs: Vec<Program>,
+    busy: bool,
+}
+
+#[derive(Debug)]
+struct Program {
+    launches: Vec<Launch>,
+    graph: Option<Graph>,
+}
+
+impl Slot {
+    /// A slot that copies its input to `device_input` and its output from `device_output`, whole.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if that much memory cannot be pinned, or what the driver says.
+    pub fn new(device: &Device, device_input: Buffer, device_output: Buffer, issue: Issue) -> Result<Self, Error> {
+        device.bind()?;
+        Ok(Self {
+            stream: device.stream()?,
+            done: Event::new(device)?,
+            input: Pinned::new(device, device_input.bytes(), Use::Upload)?,
+            output: Pinned::new(device, device_output.bytes(), Use::Download)?,
+            device: device.clone(),
+            device_input,
+            device_output,
+            issue,
+            programs: Vec::new(),
+            busy: false,
+        })
+    }
+
+    /// Adds a program; its number is for [`Slot::start`]. The launches run in their order.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn add(&mut self, launches: Vec<Launch>) -> Result<usize, Error> {
+        self.device.bind()?;
+        let graph = match self.issue {
+            Issue::Graph => Some(self.capture(&launches)?),
+            Issue::Calls => None,
+        };
+        self.programs.push(Program { launches, graph });
+        Ok(self.programs.len() - 1)
+    }
+
+    fn capture(&self, launches: &[Launch]) -> Result<Graph, Error> {
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: the stream is this slot's own and not capturing.
+        unsafe { result::stream::begin_capture(self.stream.cu_stream(), mode) }.during("beginning a graph")?;
+        let issued = self.issue_all(launches);
+        // SAFETY: the stream is capturing. The capture is ended whatever was issued, or the stream could not be used.
+        let graph = unsafe { result::stream::end_capture(self.stream.cu_stream()) };
+        issued?;
+        Graph::new(graph.during("ending a graph")?, &self.device, &self.stream)
+    }
+
+    fn issue_all(&self, launches: &[Launch]) -> Result<(), Error> {
+        let stream = self.stream.cu_stream();
+        if self.input.bytes() > 0 {
+            // SAFETY: both sides are this slot's own and equally long. Until `finish` has waited for the copy, nobody gets
+            // at the pinned side.
+            let from = unsafe { self.input.as_slice() };
+            // SAFETY: as above.
+            unsafe { result::memcpy_htod_async(self.device_input.address(), from, stream) }.during("copying up")?;
+        }
+        for launch in launches {
+            launch.issue(&self.stream)?;
+        }
+        if self.output.bytes() > 0 {
+            // SAFETY: both sides are this slot's own and equally long. Until `finish` has waited for the copy, nobody
+            // gets at the pinned side; the raw call takes a pointer, so that no reference to it exists meanwhile.
+            unsafe {
+                sys::cuMemcpyDtoHAsync_v2(
+                    self.output.pointer().cast(),
+                    self.device_output.address(),
+                    self.output.bytes(),
+                    stream,
+                )
+            }
+            .result()
+            .during("copying down")?;
+        }
+        Ok(())
+    }
+
+    /// The bytes that go up with the next frame. Waits for the frame in flight, if there is one.
+    ///
+    /// # Errors
+    /// What went wrong in the frame in flight.
+    pub fn input(&mut self) -> Result<&mut [u8], Error> {
+        self.wait()?;
+        // SAFETY: nothing is in flight.
+        Ok(unsafe { self.input.as_mut_slice() })
+    }
+
+    /// Starts a program and returns at once.
+    ///
+    /// # Errors
+    /// What the driver says; or what went wrong in the frame in flight, which is waited for.
+    ///
+    /// # Panics
+    /// If there is no such program.
+    pub fn start(&mut self, program: usize) -> Result<(), Error> {
+        self.wait()?;
+        self.device.bind()?;
+        let program = &self.programs[program];
+        // Before anything is issued: where a later call fails, earlier ones may still be running.
+        self.busy = true;
+        match &program.graph {
+            Some(graph) => graph.launch(&self.stream)?,
+            None => self.issue_all(&program.launches)?,
+        }
+        self.done.record(&self.stream)
+    }
+
+    /// Waits for the frame in flight and gives the bytes that came down.
+    ///
+    /// # Errors
+    /// What went wrong in it.
+    pub fn finish(&mut self) -> Result<&[u8], Error> {
+        self.wait()?;
+        // SAFETY: nothing is in flight.
+        Ok(unsafe { self.output.as_slice() })
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        if self.busy {
+            self.device.bind()?;
+            self.done.synchronize()?;
+            self.busy = false;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.busy && self.device.bind().is_ok() {
+            // Pinned memory must not be freed under a copy. If waiting fails the context is gone, and its copies too.
+            let _ = self.stream.synchronize();
+        }
+    }
+}
+
+/// Marks the end of a frame on its stream; whoever waits for it sleeps.
+#[derive(Debug)]
+struct Event {
+    device: Device,
+    handle: sys::CUevent,
+}
+
+// SAFETY: an event may be used from any thread that has its context, which every caller binds first.
+unsafe impl Send for Event {}
+
+impl Event {
+    fn new(device: &Device) -> Result<Self, Error> {
+        use sys::CUevent_flags::{CU_EVENT_BLOCKING_SYNC as SLEEP, CU_EVENT_DISABLE_TIMING as UNTIMED};
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the context is bound; the flags may be combined.
+        unsafe { sys::cuEventCreate(&mut handle, SLEEP as u32 | UNTIMED as u32) }.result().during("making an event")?;
+        Ok(Self { device: device.clone(), handle })
+    }
+
+    fn record(&self, stream: &CudaStream) -> Result<(), Error> {
+        // SAFETY: event and stream live and are of one context.
+        unsafe { result::event::record(self.handle, stream.cu_stream()) }.during("recording an event")
+    }
+
+    fn synchronize(&self) -> Result<(), Error> {
+        // SAFETY: the event lives.
+        unsafe { result::event::synchronize(self.handle) }.during("running a frame")
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if self.device.bind().is_ok() {
+            // SAFETY: the event is destroyed once.
+            let _ = unsafe { result::event::destroy(self.handle) };
+        }
+    }
+}
+
+/// A program that was captured.
+#[derive(Debug)]
+struct Graph {
+    device: Device,
+    handle: sys::CUgraphExec,
+}
+
+// SAFETY: a graph may be launched from any thread that has its context, by one at a time: its slot is not shared.
+unsafe impl Send for Graph {}
+
+impl Graph {
+    fn new(template: sys::CUgraph, device: &Device, stream: &CudaStream) -> Result<Self, Error> {
+        // SAFETY: the template came from a capture that ended well; it is destroyed once, after its last use.
+        let handle = unsafe {
+            let made = result::graph::instantiate(template, sys::CUgraphInstantiate_flags(0));
+            let _ = result::graph::destroy(template);
+            made
+        };
+        let graph = Self { device: device.clone(), handle: handle.during("making a graph")? };
+        // SAFETY: graph and stream live.
+        unsafe { result::graph::upload(graph.handle, stream.cu_stream()) }.during("uploading a graph")?;
+        Ok(graph)
+    }
+
+    fn launch(&self, stream: &CudaStream) -> Result<(), Error> {
+        // SAFETY: graph and stream live.
+        unsafe { result::graph::launch(self.handle, stream.cu_stream()) }.during("starting a frame")
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if self.device.bind().is_ok() {
+            // SAFETY: the graph is destroyed once, and the driver waits for its last launch.
+            let _ = unsafe { result::graph::exec_destroy(self.handle) };
+        }
+    }
+}
