@@ -1,0 +1,80 @@
+//! What kernels cost: instructions, shared-memory waves, global traffic.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Counters of all kernels, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// One entry a kernel that was launched.
+    pub kernels: BTreeMap<String, KernelCounters>,
+}
+
+/// Counters of one kernel, summed over its launches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KernelCounters {
+    /// Launches.
+    pub launches: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Warp instructions by class.
+    pub instructions: Instructions,
+    /// `mma` warp instructions by shape and accumulator, such as `m16n8k16.f32`.
+    pub mma: BTreeMap<String, u64>,
+    /// `ldmatrix` warp instructions by size, such as `x4`.
+    pub ldmatrix: BTreeMap<String, u64>,
+    /// Shared memory.
+    pub shared: Shared,
+    /// Loads from global memory.
+    pub loads: Traffic,
+    /// Stores to global memory, atomic operations among them.
+    pub stores: Traffic,
+}
+
+/// Warp instructions by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Instructions {
+    /// Integer arithmetic, logic, comparison, moves, address arithmetic.
+    pub integer: u64,
+    /// Arithmetic of 32 and 64-bit floats, and conversions.
+    pub float: u64,
+    /// Arithmetic of 16-bit floats.
+    pub half: u64,
+    /// Loads, stores, asynchronous copies, atomic operations, `ldmatrix`.
+    pub memory: u64,
+    /// Branches, returns, barriers, fences.
+    pub control: u64,
+    /// `mma`, shuffles, votes, reductions.
+    pub collective: u64,
+}
+
+impl Instructions {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.integer + self.float + self.half + self.memory + self.control + self.collective
+    }
+}
+
+/// Requests to shared memory and the passes (waves) that the banks need for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Shared {
+    /// Warp instructions.
+    pub requests: u64,
+    /// Waves.
+    pub waves: u64,
+    /// Waves beyond the least that the width of the access needs: bank conflicts.
+    pub conflicts: u64,
+}
+
+/// Traffic with global memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Warp instructions.
+    pub requests: u64,
+    /// Bytes asked for by all lanes.
+    pub bytes: u64,
+    /// Distinct 32-byte sectors of a launch, summed over launches: what an ideal cache would move.
+    pub sectors: u64,
+}
