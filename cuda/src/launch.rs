@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use cudarc::driver::{CudaStream, result};
 
 use crate::error::Context;
+use crate::graph::{Event, Graph, Timing};
 use crate::memory::Buffer;
 use crate::module::{Function, Source};
 use crate::{Device, Error};
@@ -142,4 +143,25 @@ pub fn run(device: &Device, launches: &[Launch]) -> Result<(), Error> {
         launch.issue(&stream)?;
     }
     stream.synchronize().during("running kernels")
+}
+
+/// Milliseconds on the device that launches take one after another, started as one graph: one figure a repetition.
+///
+/// # Errors
+/// What the driver says.
+pub fn time(device: &Device, launches: &[Launch], repetitions: usize) -> Result<Vec<f32>, Error> {
+    device.bind()?;
+    let stream = device.stream()?;
+    let issue = || launches.iter().try_for_each(|launch| launch.issue(&stream));
+    let graph = Graph::capture(device, &stream, issue)?;
+    let (start, end) = (Event::new(device, Timing::On)?, Event::new(device, Timing::On)?);
+    (0..repetitions)
+        .map(|_| {
+            start.record(&stream)?;
+            graph.launch(&stream)?;
+            end.record(&stream)?;
+            end.synchronize("timing kernels")?;
+            start.elapsed(&end)
+        })
+        .collect()
 }

@@ -5,6 +5,7 @@
 
 mod device;
 mod error;
+mod graph;
 pub mod kernels;
 mod launch;
 mod memory;
@@ -14,7 +15,7 @@ mod view;
 
 pub use device::{Description, Device, devices};
 pub use error::Error;
-pub use launch::{Launch, run};
+pub use launch::{Launch, run, time};
 pub use memory::{ALIGNMENT, Buffer};
 pub use slot::{Issue, Slot};
 pub use view::{CHANNEL_STEP, Image, Kind, Map, Plane, Sample};

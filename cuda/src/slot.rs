@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaStream, result, sys};
 
 use crate::error::Context;
+use crate::graph::{Event, Graph, Timing};
 use crate::launch::Launch;
 use crate::memory::{Buffer, Pinned, Use};
 use crate::{Device, Error};
@@ -51,7 +52,7 @@ impl Slot {
         device.bind()?;
         Ok(Self {
             stream: device.stream()?,
-            done: Event::new(device)?,
+            done: Event::new(device, Timing::Off)?,
             input: Pinned::new(device, device_input.bytes(), Use::Upload)?,
             output: Pinned::new(device, device_output.bytes(), Use::Download)?,
             device: device.clone(),
@@ -70,22 +71,11 @@ impl Slot {
     pub fn add(&mut self, launches: Vec<Launch>) -> Result<usize, Error> {
         self.device.bind()?;
         let graph = match self.issue {
-            Issue::Graph => Some(self.capture(&launches)?),
+            Issue::Graph => Some(Graph::capture(&self.device, &self.stream, || self.issue_all(&launches))?),
             Issue::Calls => None,
         };
         self.programs.push(Program { launches, graph });
         Ok(self.programs.len() - 1)
-    }
-
-    fn capture(&self, launches: &[Launch]) -> Result<Graph, Error> {
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream is this slot's own and not capturing.
-        unsafe { result::stream::begin_capture(self.stream.cu_stream(), mode) }.during("beginning a graph")?;
-        let issued = self.issue_all(launches);
-        // SAFETY: the stream is capturing. The capture is ended whatever was issued, or the stream could not be used.
-        let graph = unsafe { result::stream::end_capture(self.stream.cu_stream()) };
-        issued?;
-        Graph::new(graph.during("ending a graph")?, &self.device, &self.stream)
     }
 
     fn issue_all(&self, launches: &[Launch]) -> Result<(), Error> {
@@ -160,7 +150,7 @@ impl Slot {
     fn wait(&mut self) -> Result<(), Error> {
         if self.busy {
             self.device.bind()?;
-            self.done.synchronize()?;
+            self.done.synchronize("running a frame")?;
             self.busy = false;
         }
         Ok(())
@@ -172,84 +162,6 @@ impl Drop for Slot {
         if self.busy && self.device.bind().is_ok() {
             // Pinned memory must not be freed under a copy. If waiting fails the context is gone, and its copies too.
             let _ = self.stream.synchronize();
-        }
-    }
-}
-
-/// Marks the end of a frame on its stream; whoever waits for it sleeps.
-#[derive(Debug)]
-struct Event {
-    device: Device,
-    handle: sys::CUevent,
-}
-
-// SAFETY: an event may be used from any thread that has its context, which every caller binds first.
-unsafe impl Send for Event {}
-
-impl Event {
-    fn new(device: &Device) -> Result<Self, Error> {
-        use sys::CUevent_flags::{CU_EVENT_BLOCKING_SYNC as SLEEP, CU_EVENT_DISABLE_TIMING as UNTIMED};
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: the context is bound; the flags may be combined.
-        unsafe { sys::cuEventCreate(&mut handle, SLEEP as u32 | UNTIMED as u32) }.result().during("making an event")?;
-        Ok(Self { device: device.clone(), handle })
-    }
-
-    fn record(&self, stream: &CudaStream) -> Result<(), Error> {
-        // SAFETY: event and stream live and are of one context.
-        unsafe { result::event::record(self.handle, stream.cu_stream()) }.during("recording an event")
-    }
-
-    fn synchronize(&self) -> Result<(), Error> {
-        // SAFETY: the event lives.
-        unsafe { result::event::synchronize(self.handle) }.during("running a frame")
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        if self.device.bind().is_ok() {
-            // SAFETY: the event is destroyed once.
-            let _ = unsafe { result::event::destroy(self.handle) };
-        }
-    }
-}
-
-/// A program that was captured.
-#[derive(Debug)]
-struct Graph {
-    device: Device,
-    handle: sys::CUgraphExec,
-}
-
-// SAFETY: a graph may be launched from any thread that has its context, by one at a time: its slot is not shared.
-unsafe impl Send for Graph {}
-
-impl Graph {
-    fn new(template: sys::CUgraph, device: &Device, stream: &CudaStream) -> Result<Self, Error> {
-        // SAFETY: the template came from a capture that ended well; it is destroyed once, after its last use.
-        let handle = unsafe {
-            let made = result::graph::instantiate(template, sys::CUgraphInstantiate_flags(0));
-            let _ = result::graph::destroy(template);
-            made
-        };
-        let graph = Self { device: device.clone(), handle: handle.during("making a graph")? };
-        // SAFETY: graph and stream live.
-        unsafe { result::graph::upload(graph.handle, stream.cu_stream()) }.during("uploading a graph")?;
-        Ok(graph)
-    }
-
-    fn launch(&self, stream: &CudaStream) -> Result<(), Error> {
-        // SAFETY: graph and stream live.
-        unsafe { result::graph::launch(self.handle, stream.cu_stream()) }.during("starting a frame")
-    }
-}
-
-impl Drop for Graph {
-    fn drop(&mut self) {
-        if self.device.bind().is_ok() {
-            // SAFETY: the graph is destroyed once, and the driver waits for its last launch.
-            let _ = unsafe { result::graph::exec_destroy(self.handle) };
         }
     }
 }
