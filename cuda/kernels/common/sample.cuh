@@ -1,10 +1,10 @@
-// Samples of video planes. A value is code / max_code.
+// Samples of video planes. A code is what is stored; a value is code / max_code. Samples of f32 are their own code.
 #pragma once
 #include "common/types.cuh"
 
 enum SampleKind : u32 { SAMPLE_U8 = 0, SAMPLE_U16 = 1, SAMPLE_F32 = 2 };
 
-// One component of a video plane; the host's structure has the same layout.
+// One component of a video plane; the host's structure has the same layout. Rows and base are aligned to a sample.
 struct Plane {
     u64 base;        // address of row 0
     u32 pitch;       // bytes from row to row
@@ -17,33 +17,44 @@ struct Plane {
     float max_code;  // code of the value 1; 1 for f32
 };
 
-__device__ __forceinline__ u32 sample_bytes(u32 kind) { return 1u << kind; }
-
 // Address of sample (y, x).
 __device__ __forceinline__ u64 sample_address(const Plane& p, u32 y, u32 x) {
-    return p.base + (u64)y * p.pitch + (((u64)x * p.group + p.part) << p.kind);
+    return p.base + (u64)y * p.pitch + ((x * p.group + p.part) << p.kind);
+}
+
+// The code of sample (y, x), where the kind is known to the compiler.
+template <u32 KIND>
+__device__ __forceinline__ float sample_read(const Plane& p, u32 y, u32 x) {
+    const u64 at = sample_address(p, y, x);
+    if (KIND == SAMPLE_U8) return (float)(u32)__ldg((const u8*)at);
+    if (KIND == SAMPLE_U16) return (float)((u32)__ldg((const u16*)at) >> p.shift);
+    return __ldg((const float*)at);
+}
+
+// The code of sample (y, x).
+__device__ __forceinline__ float sample_read(const Plane& p, u32 y, u32 x) {
+    if (p.kind == SAMPLE_U8) return sample_read<SAMPLE_U8>(p, y, x);
+    if (p.kind == SAMPLE_U16) return sample_read<SAMPLE_U16>(p, y, x);
+    return sample_read<SAMPLE_F32>(p, y, x);
 }
 
 // The value of sample (y, x), given 1 / max_code.
 __device__ __forceinline__ float sample_load(const Plane& p, float inverse, u32 y, u32 x) {
-    const u64 at = sample_address(p, y, x);
-    if (p.kind == SAMPLE_U8) return (float)__ldg((const u8*)at) * inverse;
-    if (p.kind == SAMPLE_U16) return (float)(u32)(__ldg((const u16*)at) >> p.shift) * inverse;
-    return __ldg((const float*)at);
+    return sample_read(p, y, x) * inverse;
 }
 
-// The nearest code, clamped to the range. NaN becomes 0.
-__device__ __forceinline__ u32 sample_code(float value, float max_code) {
-    return (u32)(__saturatef(value) * max_code + 0.5f);
+// The code nearest to value * gain, within 0 and the largest code. NaN becomes 0.
+__device__ __forceinline__ u32 sample_code(float value, float gain, float max_code) {
+    return (u32)fminf(fmaxf(__fmaf_rn(value, gain, 0.5f), 0.0f), max_code);
 }
 
 // Writes sample (y, x): rounded and clamped, except f32, which is stored as it is.
 __device__ __forceinline__ void sample_store(const Plane& p, u32 y, u32 x, float value) {
     const u64 at = sample_address(p, y, x);
     if (p.kind == SAMPLE_U8)
-        *(u8*)at = (u8)sample_code(value, p.max_code);
+        *(u8*)at = (u8)sample_code(value, p.max_code, p.max_code);
     else if (p.kind == SAMPLE_U16)
-        *(u16*)at = (u16)(sample_code(value, p.max_code) << p.shift);
+        *(u16*)at = (u16)(sample_code(value, p.max_code, p.max_code) << p.shift);
     else
         *(float*)at = value;
 }
