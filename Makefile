@@ -7,13 +7,14 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 
-.PHONY: help build test demo bench install clean
+.PHONY: help build test demo bench ptx install clean
 
 help:
 	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
 	@echo 'make test      formatting, lints, documentation, tests'
 	@echo 'make build     the GStreamer plugin and the examples, optimised'
 	@echo 'make bench     the benchmarks'
+	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
 	@echo 'make install   the plugin into $(PLUGINS)'
 	@echo 'make clean     remove everything that was built, and demo-out/'
 
@@ -30,6 +31,10 @@ demo:
 bench:
 	@scripts/setup.sh build
 	$(CARGO) bench -p srup-benches
+
+ptx:
+	python3 cuda/ptx.py
+	python3 cuda/ptx.py --registers
 
 install: build
 	install -D -m 644 $(TARGET)/release/libgstsrupscale.so "$(PLUGINS)/libgstsrupscale.so"

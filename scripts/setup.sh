@@ -14,14 +14,10 @@ packages=(
 commands=(cc pkg-config)
 modules=(gstreamer-1.0 gstreamer-app-1.0 gstreamer-check-1.0 gstreamer-video-1.0 libavcodec libavfilter libavformat libavutil libswscale)
 if [ "$purpose" != build ]; then
-  # To decode, encode and mux in tests and demo.
-  packages+=(ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  # To decode, encode and mux in tests and demo; pip fetches the demo's clip and the compiler of the CUDA kernels.
+  packages+=(python3 python3-pip ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-libav)
-  commands+=(ffmpeg ffprobe gst-launch-1.0 gst-inspect-1.0)
-fi
-if [ "$purpose" = demo ]; then
-  packages+=(python3 python3-pip)
-  commands+=(python3)
+  commands+=(python3 ffmpeg ffprobe gst-launch-1.0 gst-inspect-1.0)
 fi
 
 fail() {

@@ -28,6 +28,8 @@ step() {
 
 if step setup scripts/setup.sh test; then
   step fmt cargo fmt --all --check
+  step ptx python3 cuda/ptx.py --check
+  step registers python3 cuda/ptx.py --registers
   step clippy cargo clippy --workspace --all-targets -- -D warnings
   # With the examples, dependencies have the features that the lints compiled them with, and none is compiled anew.
   step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --lib --examples
