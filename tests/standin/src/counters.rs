@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Counters of all kernels, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// One entry a kernel that was launched.
     pub kernels: BTreeMap<String, KernelCounters>,
 }
 
 /// Counters of one kernel, summed over its launches.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelCounters {
     /// Launches.
     pub launches: u64,
@@ -33,7 +33,7 @@ pub struct KernelCounters {
 }
 
 /// Warp instructions by class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instructions {
     /// Integer arithmetic, logic, comparison, moves, address arithmetic.
     pub integer: u64,
@@ -58,7 +58,7 @@ impl Instructions {
 }
 
 /// Requests to shared memory and the passes (waves) that the banks need for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shared {
     /// Warp instructions.
     pub requests: u64,
@@ -69,7 +69,7 @@ pub struct Shared {
 }
 
 /// Traffic with global memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Warp instructions.
     pub requests: u64,
