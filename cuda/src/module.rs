@@ -1,6 +1,8 @@
 //! Kernels: PTX that is compiled into this crate, loaded by the driver.
 
+use std::borrow::Cow;
 use std::ffi::{CString, c_void};
+use std::path::Path;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, result, sys};
@@ -17,6 +19,24 @@ pub(crate) struct Source {
     pub(crate) sm_75: &'static str,
     /// From Ampere on.
     pub(crate) sm_80: &'static str,
+}
+
+/// Names a folder whose PTX is used in place of what is compiled in: for work on kernels.
+const FOLDER: &str = "SRUP_CUDA_PTX";
+
+impl Source {
+    /// The PTX for a compute capability.
+    fn text(&self, capability: (i32, i32)) -> Result<Cow<'static, str>, Error> {
+        let (target, embedded) = if capability >= (8, 0) { ("sm_80", self.sm_80) } else { ("sm_75", self.sm_75) };
+        let Some(folder) = std::env::var_os(FOLDER) else { return Ok(embedded.into()) };
+        let path = Path::new(&folder).join(format!("{}.{target}.ptx", self.name));
+        let refuse = |e: &dyn std::fmt::Display| Error::Kernels {
+            name: self.name,
+            log: format!("{FOLDER} names a folder without a usable {}: {e}", path.display()),
+        };
+        let text = std::fs::read_to_string(&path).map_err(|e| refuse(&e))?;
+        if text.contains('\0') { Err(refuse(&"it holds a zero byte")) } else { Ok(text.into()) }
+    }
 }
 
 /// The PTX of `kernels/NAME.cu`.
@@ -50,8 +70,8 @@ impl Module {
         capability: (i32, i32),
     ) -> Result<Self, Error> {
         context.bind_to_thread().during("choosing the device")?;
-        let text = if capability >= (8, 0) { source.sm_80 } else { source.sm_75 };
-        let image = CString::new(text).expect("PTX holds no zero byte");
+        let text = source.text(capability)?;
+        let image = CString::new(&*text).expect("PTX holds no zero byte");
         let mut log = vec![0u8; 4096];
         let mut options =
             [sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
