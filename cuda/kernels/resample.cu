@@ -8,6 +8,14 @@
 // the windows' overlap.
 #include "common/separable.cuh"
 
+// The plane of this block's layer, field by field: parameters have no addresses.
+__device__ __forceinline__ Plane of_layer(const Plane& a, const Plane& b) {
+    const bool first = blockIdx.z == 0;
+    return {first ? a.base : b.base,     first ? a.pitch : b.pitch, first ? a.width : b.width,
+            first ? a.height : b.height, first ? a.kind : b.kind,   first ? a.shift : b.shift,
+            first ? a.group : b.group,   first ? a.part : b.part,   first ? a.max_code : b.max_code};
+}
+
 template <u32 N>
 __device__ __forceinline__ void resample(const Plane& source, const Plane& target, const Axis& across, const Axis& down,
                                          const Window& most) {
@@ -44,8 +52,7 @@ __device__ __forceinline__ void resample(const Plane& source, const Plane& targe
     extern "C" __global__ void __launch_bounds__(BLOCK)                                                        \
         resample_##N##_f32(const Plane source, const Plane source_1, const Plane target, const Plane target_1, \
                            const Axis across, const Axis down, const Window most) {                            \
-        const bool first = blockIdx.z == 0;                                                                    \
-        resample<N>(first ? source : source_1, first ? target : target_1, across, down, most);                 \
+        resample<N>(of_layer(source, source_1), of_layer(target, target_1), across, down, most);               \
     }
 
 RESAMPLE(1)

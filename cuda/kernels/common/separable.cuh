@@ -33,6 +33,13 @@ __device__ __forceinline__ u32 axis_start(const Axis& a, u32 j) { return __ldg((
 struct Span {
     u32 first, count;
     u32 in_first, in_count;
+
+    // Widens the inputs to hold [from, to) as well.
+    __device__ __forceinline__ void cover(u32 from, u32 to) {
+        const u32 end = max(in_first + in_count, to);
+        in_first = min(in_first, from);
+        in_count = end - in_first;
+    }
 };
 
 __device__ __forceinline__ Span span_of(const Axis& a, u32 tile, u32 size) {
@@ -166,6 +173,17 @@ struct Separable {
 // Tile of the kernels that enlarge.
 constexpr u32 TILE_COLUMNS = 64, TILE_ROWS = 16;
 
+// Writes a packed pixel of four bytes.
+__device__ __forceinline__ void store_pixel(const Plane& p, u32 y, u32 x, u32 pixel) {
+    const u64 at = p.base + (u64)y * p.pitch + 4 * x;
+    if ((at & 3) == 0) {
+        *(u32*)at = pixel;
+        return;
+    }
+#pragma unroll
+    for (u32 n = 0; n < 4; ++n) ((u8*)at)[n] = (u8)(pixel >> (8 * n));
+}
+
 // Writes one pixel of N codes of a u8 or u16 plane whose group is N, or N + 1 with the largest code in the last place. Groups
 // are one store where they are 1, 2 or 4 bytes at an aligned address; packed pixels of three bytes are put together by
 // four neighbouring lanes to three words. All lanes of a warp must call it, neighbours with neighbouring x.
@@ -204,6 +222,6 @@ __device__ __forceinline__ void store_group(const Plane& p, u32 y, u32 x, bool i
             *(u32*)at = word;
         return;
     }
-    if (inside)
-        for (u32 n = 0; n < p.group; ++n) ((u8*)at)[n] = (u8)(word >> (8 * n));
+#pragma unroll 1
+    for (u32 n = 0; inside && n < p.group; ++n) ((u8*)at)[n] = (u8)(word >> (8 * n));
 }

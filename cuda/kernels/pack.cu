@@ -1,0 +1,231 @@
+// Three planes of f32 to frames: RGB from 0 to 1 (clamped) to YUV, grey or packed RGB; for luma networks on RGB input, Y at
+// the size of the output with Cb and Cr at the size of the input to packed RGB. Alpha comes from the input frame. What is
+// raised or lowered goes by tables (common/separable.cuh).
+//
+// Input: [channels][height][width], tight. A value that is infinite or not a number sets `flag` to 1; no other value is
+// ever written to it. Without resampling a thread makes four pixels of a row and a block 256 x 4 pixels; with it a block
+// makes 64 x 16 pixels. Bound: memory, 12 bytes read a pixel (16 x 64 pixels with lowered chroma request up to 1.8 times
+// that, the halo from L2), 1 to 4 bytes written.
+#include "common/colour.cuh"
+#include "common/quad.cuh"
+#include "common/separable.cuh"
+
+struct Rgb {
+    float r[4], g[4], b[4];
+};
+
+// Four pixels of a row that begins at `row`, clamped; false if one of them is infinite or not a number.
+__device__ __forceinline__ bool load_rgb(const float* row, u64 plane, const Quad& q, Rgb& c) {
+    quad_load(row, q, c.r);
+    quad_load(row + plane, q, c.g);
+    quad_load(row + 2 * plane, q, c.b);
+    bool finite = true;
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) {
+        finite = finite && is_finite(c.r[i]) && is_finite(c.g[i]) && is_finite(c.b[i]);
+        c.r[i] = clamp_unit(c.r[i]), c.g[i] = clamp_unit(c.g[i]), c.b[i] = clamp_unit(c.b[i]);
+    }
+    return finite;
+}
+
+__device__ __forceinline__ void quad_write_sum(const Plane& p, u32 y, const Quad& q, const Affine& matrix, u32 row,
+                                               const Rgb& c) {
+    u32 code[4];
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) code[i] = sample_code(affine(matrix, row, c.r[i], c.g[i], c.b[i]), 1.0f, p.max_code);
+    quad_write(p, y, q, code);
+}
+
+// RGB to planar YUV without subsampling, or to grey.
+template <bool CHROMA>
+__device__ __forceinline__ void pack_planar(const float* image, const Plane& luma, const Plane& u, const Plane& v,
+                                            const Affine& matrix, u32* flag) {
+    const u32 y = quad_row();
+    if (y >= luma.height) return;
+    bool aligned = luma.width % 4 == 0 && quad_aligned(luma, y);
+    if (CHROMA) aligned = aligned && quad_aligned(u, y) && quad_aligned(v, y);
+    const Quad q = quad_of_thread(luma.width, aligned);
+    if (q.count == 0) return;
+    Rgb c;
+    if (!load_rgb(image + (u64)y * luma.width, (u64)luma.width * luma.height, q, c)) *flag = 1;
+    quad_write_sum(luma, y, q, matrix, 0, c);
+    if (CHROMA) {
+        quad_write_sum(u, y, q, matrix, 1, c);
+        quad_write_sum(v, y, q, matrix, 2, c);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_444_f32(const float* image, const Plane luma, const Plane u, const Plane v, const Affine matrix, u32* flag) {
+    pack_planar<true>(image, luma, u, v, matrix, flag);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_gray_f32(const float* image, const Plane luma, const Affine matrix, u32* flag) {
+    pack_planar<false>(image, luma, luma, luma, matrix, flag);
+}
+
+// A packed pixel; `last` is its fourth byte, in place.
+__device__ __forceinline__ u32 pixel_of(float r, float g, float b, u32 reversed, u32 last) {
+    const u32 first = sample_code(reversed ? b : r, 255.0f, 255.0f), third = sample_code(reversed ? r : b, 255.0f, 255.0f);
+    return first | sample_code(g, 255.0f, 255.0f) << 8 | third << 16 | last;
+}
+
+// RGB to packed pixels of three bytes, or of four of which the last is unused (255); `reversed` where blue comes first.
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_rgb_f32(const float* image, const Plane target, const u32 reversed, u32* flag) {
+    const u32 y = quad_row();
+    if (y >= target.height) return;
+    const Quad q = quad_of_thread(target.width, target.width % 4 == 0 && quad_aligned(target, y));
+    if (q.count == 0) return;
+    Rgb c;
+    if (!load_rgb(image + (u64)y * target.width, (u64)target.width * target.height, q, c)) *flag = 1;
+    u32 pixel[4];
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) pixel[i] = pixel_of(c.r[i], c.g[i], c.b[i], reversed, target.group == 4 ? 0xff000000u : 0);
+    quad_write_pixels(target, y, q, pixel);
+}
+
+// RGB to packed pixels with alpha, which is resampled.
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_rgba_f32(const float* image, const Plane alpha, const Plane target, const u32 reversed, const Axis across,
+                  const Axis down, const Window most, u32* flag) {
+    Separable<1, TILE_COLUMNS, TILE_ROWS> tile(across, down, most);
+    tile.load_tables(across, down);
+    const Plane sources[1] = {alpha};
+    tile.load_window<0, SAMPLE_U8>(sources);
+    __syncthreads();
+    tile.run_down();
+    __syncthreads();
+    const u64 plane = (u64)target.width * target.height;
+    tile.run_along([&](u32 x, u32 y, bool inside, const float(&a)[1]) {
+        if (!inside) return;
+        const float* at = image + (u64)y * target.width + x;
+        const float r = __ldg(at), g = __ldg(at + plane), b = __ldg(at + 2 * plane);
+        if (!(is_finite(r) && is_finite(g) && is_finite(b))) *flag = 1;
+        store_pixel(target, y, x, pixel_of(r, g, b, reversed, sample_code(a[0], 1.0f, 255.0f) << 24));
+    });
+}
+
+// Y, and Cb and Cr that are resampled, to packed pixels by a matrix from (Y over its largest code, Cb, Cr).
+template <bool ALPHA>
+__device__ __forceinline__ void pack_luma(const float* image, const Plane& cb, const Plane& cr, const Plane& alpha,
+                                          const Plane& target, u32 reversed, const Affine& matrix, const Axis& across,
+                                          const Axis& down, const Window& most, u32* flag) {
+    constexpr u32 N = ALPHA ? 3 : 2;
+    Separable<N, TILE_COLUMNS, TILE_ROWS> tile(across, down, most);
+    tile.load_tables(across, down);
+    const Plane chroma[2] = {cb, cr};
+    tile.template load_window<0, SAMPLE_F32>(chroma);
+    if (ALPHA) {
+        const Plane sources[1] = {alpha};
+        tile.template load_window<2, SAMPLE_U8>(sources);
+    }
+    __syncthreads();
+    tile.run_down();
+    __syncthreads();
+    tile.run_along([&](u32 x, u32 y, bool inside, const float(&c)[N]) {
+        const float luma = inside ? __ldg(image + (u64)y * target.width + x) : 0.0f;
+        if (!is_finite(luma)) *flag = 1;
+        const float r = affine(matrix, 0, luma, c[0], c[1]), g = affine(matrix, 1, luma, c[0], c[1]);
+        const float b = affine(matrix, 2, luma, c[0], c[1]);
+        if (ALPHA) {
+            const u32 last = sample_code(c[N - 1], 1.0f, 255.0f) << 24;
+            if (inside) store_pixel(target, y, x, pixel_of(r, g, b, reversed, last));
+            return;
+        }
+        const u32 pixel = pixel_of(r, g, b, reversed, 0);
+        const u32 code[3] = {pixel & 0xff, pixel >> 8 & 0xff, pixel >> 16};
+        store_group(target, y, x, inside, code);
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_luma_rgb_f32(const float* image, const Plane cb, const Plane cr, const Plane target, const u32 reversed,
+                      const Affine matrix, const Axis across, const Axis down, const Window most, u32* flag) {
+    pack_luma<false>(image, cb, cr, cr, target, reversed, matrix, across, down, most, flag);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_luma_rgba_f32(const float* image, const Plane cb, const Plane cr, const Plane alpha, const Plane target,
+                       const u32 reversed, const Affine matrix, const Axis across, const Axis down, const Window most,
+                       u32* flag) {
+    pack_luma<true>(image, cb, cr, alpha, target, reversed, matrix, across, down, most, flag);
+}
+
+// One sample of U and V, both u8 or both u16; in one store where they are neighbours at an aligned address.
+__device__ __forceinline__ void store_chroma(const Plane& u, const Plane& v, u32 y, u32 x, u32 first, u32 second) {
+    const u64 at = sample_address(u, y, x), other = sample_address(v, y, x);
+    const bool pair = u.group == 2 && ((u32)at & ((2 << u.kind) - 1)) == 0;
+    if (u.kind == SAMPLE_U8 && pair) {
+        *(u16*)at = (u16)(first | second << 8);
+    } else if (u.kind == SAMPLE_U8) {
+        *(u8*)at = (u8)first, *(u8*)other = (u8)second;
+    } else if (pair) {
+        *(u32*)at = (first | second << 16) << u.shift;
+    } else {
+        *(u16*)at = (u16)(first << u.shift), *(u16*)other = (u16)(second << u.shift);
+    }
+}
+
+// RGB to YUV with chroma at half the width and, if VERTICAL, half the height.
+template <u32 VERTICAL>
+__device__ __forceinline__ void pack_subsampled(const float* image, const Plane& luma, const Plane& u, const Plane& v,
+                                                const Affine& matrix, const Axis& across, const Axis& down,
+                                                const Window& most, u32* flag) {
+    Separable<2, TILE_COLUMNS / 2, (TILE_ROWS >> VERTICAL)> tile(across, down, most);
+    const u32 left = blockIdx.x * TILE_COLUMNS, right = min(left + TILE_COLUMNS, luma.width);
+    const u32 top = blockIdx.y * TILE_ROWS, bottom = min(top + TILE_ROWS, luma.height);
+    tile.across.cover(left, right);
+    tile.down.cover(top, bottom);
+    // From here on quads begin at multiples of 4.
+    tile.across.cover(tile.across.in_first & ~3u, right);
+    tile.load_tables(across, down);
+
+    const u64 plane = (u64)luma.width * luma.height;
+    const u32 quads = (tile.across.in_count + 3) / 4;
+    bool finite = true;
+#pragma unroll 1
+    for (u32 i = threadIdx.x; i < tile.down.in_count * quads; i += BLOCK) {
+        const u32 r = i / quads, x = tile.across.in_first + 4 * (i - r * quads), y = tile.down.in_first + r;
+        const u32 count = min(luma.width - x, 4u);
+        const Quad q = {x, 1, count, luma.width % 4 == 0};
+        Rgb c;
+        finite = load_rgb(image + (u64)y * luma.width, plane, q, c) && finite;
+#pragma unroll
+        for (u32 k = 0; k < 2; ++k) {
+            const u32 place = tile.window + (k * tile.window_rows + r) * tile.pitch + x - tile.across.in_first;
+            tile.four(place) = make_float4(affine(matrix, k + 1, c.r[0], c.g[0], c.b[0]),
+                                           affine(matrix, k + 1, c.r[1], c.g[1], c.b[1]),
+                                           affine(matrix, k + 1, c.r[2], c.g[2], c.b[2]),
+                                           affine(matrix, k + 1, c.r[3], c.g[3], c.b[3]));
+        }
+        if (x >= left && x < right && y >= top && y < bottom)
+            quad_write_sum(luma, y, {x, 1, count, count == 4 && quad_aligned(luma, y)}, matrix, 0, c);
+    }
+    if (!finite) *flag = 1;
+    __syncthreads();
+    if (VERTICAL) {
+        tile.run_down();
+        __syncthreads();
+    }
+    const auto emit = [&](u32 x, u32 y, bool inside, const float(&c)[2]) {
+        if (inside) store_chroma(u, v, y, x, sample_code(c[0], 1.0f, u.max_code), sample_code(c[1], 1.0f, u.max_code));
+    };
+    if (VERTICAL)
+        tile.run_along(emit);
+    else
+        tile.run_along(tile.window, tile.window_rows * tile.pitch, emit);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_420_f32(const float* image, const Plane luma, const Plane u, const Plane v, const Affine matrix, const Axis across,
+                 const Axis down, const Window most, u32* flag) {
+    pack_subsampled<1>(image, luma, u, v, matrix, across, down, most, flag);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    pack_422_f32(const float* image, const Plane luma, const Plane u, const Plane v, const Affine matrix, const Axis across,
+                 const Axis down, const Window most, u32* flag) {
+    pack_subsampled<0>(image, luma, u, v, matrix, across, down, most, flag);
+}
