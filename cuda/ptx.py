@@ -18,8 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KERNELS = HERE / "kernels"
-PTX = HERE / "ptx"
 TOOLS = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target")) / "nvidia"
 
 NVRTC = ("nvidia-cuda-nvrtc-cu12==12.2.140", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12")
@@ -65,8 +63,9 @@ class Nvrtc:
         return buffer.raw.rstrip(b"\0")
 
     def compile(self, source, architecture):
-        """The PTX of a file for a compute capability."""
-        headers = {str(p.relative_to(KERNELS)): p.read_bytes() for p in sorted(KERNELS.rglob("*.cuh"))}
+        """The PTX of a file for a compute capability; headers are those of its folder."""
+        folder = source.parent
+        headers = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.cuh"))}
         names, bodies = [], []
         for name, body in headers.items():
             names.append(name.encode())
@@ -87,27 +86,31 @@ class Nvrtc:
         return re.sub(rb"^\.version .*$", VERSION, ptx, count=1, flags=re.M)
 
 
-def compiled(chosen):
-    """(path, PTX) of every kernel file and shipped target; `chosen` names files, empty means all."""
+def sources(options):
+    """The kernel files that are meant."""
+    found = sorted(options.kernels.glob("*.cu"))
+    return [source for source in found if not options.names or source.stem in options.names]
+
+
+def compiled(options):
+    """(path, PTX) of every kernel file and shipped target."""
     nvrtc = Nvrtc()
-    for source in sorted(KERNELS.glob("*.cu")):
-        if chosen and source.stem not in chosen:
-            continue
+    for source in sources(options):
         for architecture in SHIPPED:
-            yield PTX / f"{source.stem}.sm_{architecture}.ptx", nvrtc.compile(source, architecture)
+            yield options.ptx / f"{source.stem}.sm_{architecture}.ptx", nvrtc.compile(source, architecture)
 
 
-def write(chosen):
-    PTX.mkdir(exist_ok=True)
-    for path, ptx in compiled(chosen):
+def write(options):
+    options.ptx.mkdir(parents=True, exist_ok=True)
+    for path, ptx in compiled(options):
         path.write_bytes(ptx)
         print(f"{path.name}: {len(ptx) / 1000:.0f} KB")
 
 
-def check(chosen):
-    stale = [path.name for path, ptx in compiled(chosen) if not path.exists() or path.read_bytes() != ptx]
-    expected = {f"{s.stem}.sm_{a}.ptx" for s in KERNELS.glob("*.cu") for a in SHIPPED}
-    orphans = [p.name for p in PTX.glob("*.ptx") if p.name not in expected]
+def check(options):
+    stale = [path.name for path, ptx in compiled(options) if not path.exists() or path.read_bytes() != ptx]
+    expected = {f"{s.stem}.sm_{a}.ptx" for s in options.kernels.glob("*.cu") for a in SHIPPED}
+    orphans = [p.name for p in options.ptx.glob("*.ptx") if p.name not in expected]
     if stale or orphans:
         raise SystemExit(f"cuda/ptx is not what cuda/kernels compiles to: {' '.join(stale + orphans)}; run make ptx")
     print("cuda/ptx is what cuda/kernels compiles to")
@@ -132,12 +135,11 @@ def assemble(job):
     return found
 
 
-def registers(chosen):
+def registers(options):
     tool(*PTXAS)
     jobs = []
-    for source in sorted(KERNELS.glob("*.cu")):
-        if not chosen or source.stem in chosen:
-            jobs += [(PTX / f"{source.stem}.sm_{75 if t < 80 else 80}.ptx", t) for t in TARGETS]
+    for source in sources(options):
+        jobs += [(options.ptx / f"{source.stem}.sm_{75 if t < 80 else 80}.ptx", t) for t in TARGETS]
     rows = {}
     with ThreadPoolExecutor() as pool:
         for (path, target), found in zip(jobs, pool.map(assemble, jobs)):
@@ -162,14 +164,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with what is committed")
     parser.add_argument("--registers", action="store_true", help="registers, shared memory and spills by ptxas")
-    parser.add_argument("kernels", nargs="*", help="names of files without .cu; all where none is given")
+    parser.add_argument("--kernels", type=Path, default=HERE / "kernels", help="folder of the sources")
+    parser.add_argument("--ptx", type=Path, default=HERE / "ptx", help="folder of the PTX")
+    parser.add_argument("names", nargs="*", help="names of files without .cu; all where none is given")
     options = parser.parse_args()
     if options.check:
-        check(options.kernels)
+        check(options)
     elif options.registers:
-        registers(options.kernels)
+        registers(options)
     else:
-        write(options.kernels)
+        write(options)
 
 
 if __name__ == "__main__":
