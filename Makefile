@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 
-.PHONY: help build test demo bench ptx install clean
+.PHONY: help build test demo bench standin ptx install clean
 
 help:
 	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
@@ -15,6 +15,7 @@ help:
 	@echo 'make build     the GStreamer plugin and the examples, optimised'
 	@echo 'make bench     the benchmarks'
 	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
+	@echo 'make standin   a CUDA driver for tests that runs on the CPU; prints its folder'
 	@echo 'make install   the plugin into $(PLUGINS)'
 	@echo 'make clean     remove everything that was built, and demo-out/'
 
@@ -35,6 +36,12 @@ bench:
 ptx:
 	python3 cuda/ptx.py
 	python3 cuda/ptx.py --registers
+
+standin:
+	$(CARGO) build --release -p ptx-standin
+	install -D -m 755 $(TARGET)/release/libptx_standin.so $(TARGET)/standin/libcuda.so
+	ln -sf libcuda.so $(TARGET)/standin/libcuda.so.1
+	@realpath $(TARGET)/standin
 
 install: build
 	install -D -m 644 $(TARGET)/release/libgstsrupscale.so "$(PLUGINS)/libgstsrupscale.so"

@@ -51,7 +51,7 @@ impl Driver {
 
     fn context_device(&self, context: Handle) -> Option<usize> {
         let index = context.checked_sub(FIRST_CONTEXT)? / 16;
-        usize::try_from(index).ok().filter(|index| *index < self.devices.len() && context % 16 == 0)
+        usize::try_from(index).ok().filter(|index| *index < self.devices.len() && context.is_multiple_of(16))
     }
 
     pub(crate) fn context_handle(device: usize) -> Handle {

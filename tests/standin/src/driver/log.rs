@@ -78,7 +78,7 @@ impl Log {
         };
         let kind = format!("{:?}", operation.kind).to_lowercase();
         let what = operation.kernel.clone().unwrap_or_else(|| format!("{} bytes", operation.bytes));
-        format!("command {id} is a {kind} ({what}) on stream {}", operation.stream)
+        format!("command {id}: {kind} ({what}) on stream {}", operation.stream)
     }
 
     pub(crate) fn report(&self, injected: &[String], peak_memory: Vec<usize>) -> Report {
