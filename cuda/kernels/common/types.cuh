@@ -32,3 +32,9 @@ __device__ __forceinline__ uint4 load_shared_16(u32 address) {
                  : "memory");
     return v;
 }
+
+__device__ __forceinline__ float2 load_shared_pair(u32 address) {
+    float2 v;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(address) : "memory");
+    return v;
+}

@@ -1,0 +1,188 @@
+// The last layer of a luma network: WIDTH channels to scale x scale outputs, shuffled, added to the input sample and
+// written as samples.
+//
+// The tails leave rows of values in shared memory ("staging"); a step later one warp a row turns them into samples,
+// four a lane, and writes those in words of four samples where the plane's alignment allows.
+//
+// Scale 2 has 4 outputs, half the columns of an mma. So two of the three rolling rows share one tile of accumulators:
+// rows 0 and 1 of the ring are columns 0..3 and 4..7 of tile 0, row 2 is columns 0..3 of tile 1. Upper and lower
+// columns need different kernel rows at the same time; the lane's weights are packed rotated by one for the upper ones.
+#pragma once
+#include "common/march.cuh"
+
+// Values that a strip's tail has made and nobody has copied yet: two sets of rows, for scales up to MAX_SCALE.
+template <int MAX_SCALE, int COLUMNS>
+struct Staging {
+    // Neighbouring rows start 16 banks apart.
+    static constexpr int PITCH = (COLUMNS * MAX_SCALE * 4 + 63) / 128 * 128 + 64;
+    static constexpr int SET = MAX_SCALE * PITCH;
+    static constexpr int BYTES = 2 * SET;
+};
+
+// Four codes as one word.
+__device__ __forceinline__ void store_codes(const Plane& p, u64 to, const u32 (&c)[4]) {
+    if (p.kind == SAMPLE_U8)
+        *(u32*)to = c[0] | c[1] << 8 | c[2] << 16 | c[3] << 24;
+    else
+        *(uint2*)to = make_uint2((c[0] | c[1] << 16) << p.shift, (c[2] | c[3] << 16) << p.shift);
+}
+
+// One row of `count` values from shared memory to the plane, from column x on, by one warp.
+__device__ __forceinline__ void write_samples(const Plane& p, u32 from, int y, int x, int count, u32* flag) {
+    const u64 to = sample_address(p, y, x);
+    const bool aligned = p.group == 1 && to % (4u << p.kind) == 0;
+#pragma unroll 1
+    for (int i = (threadIdx.x & 31) * 4; i < count; i += 128) {
+        if (aligned && i + 4 <= count) {
+            const uint4 bits = load_shared_16(from + 4 * i);
+            const u32 word[4] = {bits.x, bits.y, bits.z, bits.w};
+            u32 code[4];
+            bool finite = true;
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                const float v = __uint_as_float(word[k]);
+                finite = finite && is_finite(v);
+                code[k] = sample_code(v, p.max_code, p.max_code);
+            }
+            if (!finite) *flag = 1;
+            const u64 at = to + ((u64)i << p.kind);
+            if (p.kind == SAMPLE_F32)
+                *(uint4*)at = bits;
+            else
+                store_codes(p, at, code);
+        } else {
+#pragma unroll 1
+            for (int k = i; k < min(i + 4, count); k++) {
+                const float v = __uint_as_float(load_shared(from + 4 * k));
+                if (!is_finite(v)) *flag = 1;
+                sample_store(p, y, x + k, v);
+            }
+        }
+    }
+}
+
+// What the tails of all scales share: where the results of the lane's pixels go, and what is added to them.
+template <int MAX_SCALE, int VALUES, int MARGIN, int COLUMNS>
+struct Outputs {
+    static constexpr int PITCH = Staging<MAX_SCALE, COLUMNS>::PITCH;
+    u32 staging;
+    u32 picture;
+    int column;  // strip column of the lane's first pixel
+    int row;     // ring row of the picture that step 0 adds
+
+    __device__ __forceinline__ void init(int column_, u32 staging_, u32 picture_, int row_) {
+        column = column_ + ((threadIdx.x & 31) >> 2);
+        staging = staging_;
+        picture = picture_;
+        row = row_;
+    }
+
+    // Whether the strip puts out the lane's pixel `i` (8i columns on).
+    __device__ __forceinline__ bool wanted(int i) const {
+        return column + 8 * i >= MARGIN && column + 8 * i < MARGIN + COLUMNS;
+    }
+
+    // The input's value at pixel `i`. Ring column 0 is one left of the strip.
+    __device__ __forceinline__ float added(int s, int i) const {
+        return __uint_as_float(load_shared(value_address<VALUES>(picture, row + s, column + 8 * i + 1)));
+    }
+
+    // The place of output (0, 0) of pixel `i`.
+    __device__ __forceinline__ u32 place(int s, int i, int scale) const {
+        return staging + s % 2 * Staging<MAX_SCALE, COLUMNS>::SET + (column + 8 * i - MARGIN) * scale * 4;
+    }
+};
+
+// Scales 3 and 4: two tiles of 8 outputs, as many of them as the scale has.
+template <class S, int MAX_SCALE, int VALUES, int MARGIN, int COLUMNS>
+struct Tail {
+    // Of 48 channels, a warp cannot hold the weights of both tiles.
+    static constexpr int TILES = S::WIDTH > 32 ? 2 : 1;
+    static constexpr int GROUPS = S::WIDTH > 32 ? 1 : 2;
+    static constexpr int ACROSS = S::STRIP / 16 / TILES;
+    Rolling<S, SumF32, TILES, GROUPS> conv;
+    Outputs<MAX_SCALE, VALUES, MARGIN, COLUMNS> out;
+    int scale;
+    int offset[GROUPS][2];  // of the lane's outputs from output (0, 0) of its pixel; -1: columns that only fill the tile
+
+    __device__ __forceinline__ void init(const MarchArguments& a, int warp, u32 biases, u32 ring, u32 staging,
+                                         u32 picture, int row) {
+        const int column = warp % ACROSS * TILES * 16, group = warp / ACROSS * GROUPS;
+        conv.init(a.tail + group * 32, biases + 32 * group, 2, ring, column);
+        out.init(column, staging, picture, row);
+        scale = a.scale;
+#pragma unroll
+        for (int i = 0; i < 2 * GROUPS; i++) {
+            const int o = (group + i / 2) * 8 + 2 * (threadIdx.x & 3) + i % 2;
+            offset[i / 2][i % 2] = o < scale * scale ? o / scale * out.PITCH + o % scale * 4 : -1;
+        }
+    }
+
+    template <int PHASE>
+    __device__ __forceinline__ void step(int s) {
+        constexpr int DONE = (PHASE + 2) % 3;
+        conv.template multiply<PHASE>();
+#pragma unroll
+        for (int i = 0; i < 2 * TILES; i++) {
+            if (!out.wanted(i)) continue;
+            const float added = out.added(s, i);
+            const u32 place = out.place(s, i, scale);
+#pragma unroll
+            for (int k = 0; k < 2 * GROUPS; k++) {
+                const int to = offset[k / 2][k % 2];
+                const float v = conv.sum[DONE][i / 2][k / 2].v[i % 2 * 2 + k % 2];
+                if (to >= 0) store_shared(place + to, __float_as_uint(v + added));
+            }
+        }
+        conv.template reset<DONE>();
+    }
+};
+
+// Scale 2: four outputs, three rolling rows in two tiles.
+template <class S, int VALUES, int MARGIN, int COLUMNS>
+struct Tail<S, 2, VALUES, MARGIN, COLUMNS> {
+    uint2 weight[3][3][S::SLICES];  // kernel row (i - upper) % 3 at i
+    float2 bias;
+    SumF32 sum[2];
+    Fragments<S> from;
+    Outputs<2, VALUES, MARGIN, COLUMNS> out;
+
+    __device__ __forceinline__ void init(const MarchArguments& a, int warp, u32 biases, u32 ring, u32 staging,
+                                         u32 picture, int row) {
+        const int lane = threadIdx.x & 31;
+#pragma unroll
+        for (int i = 0; i < 9 * S::SLICES; i++)
+            weight[i / S::SLICES / 3][i / S::SLICES % 3][i % S::SLICES] = a.tail[i * 32 + lane];
+        bias = load_shared_pair(biases + 8 * (lane & 1));
+        sum[0].start(bias.x, bias.y);
+        sum[1].start(bias.x, bias.y);
+        from.init(ring, warp * 16);
+        out.init(warp * 16, staging, picture, row);
+    }
+
+    template <int PHASE>
+    __device__ __forceinline__ void step(int s) {
+#pragma unroll
+        for (int i = 0; i < 3 * S::SLICES; i++) {
+            u32 a[4];
+            from.load(a, i % 3, i / 3, 0, (PHASE + 2) % 3);
+            sum[0].add(a, weight[(PHASE + 1) % 3][i % 3][i / 3]);
+            sum[1].add(a, weight[(PHASE + 2) % 3][i % 3][i / 3]);
+        }
+        constexpr int DONE = (PHASE + 2) % 3;
+        SumF32& done = sum[DONE / 2];
+        const int t = threadIdx.x & 3;
+        if (t / 2 == DONE % 2) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                if (!out.wanted(i)) continue;
+                const float added = out.added(s, i);
+                const u32 to = out.place(s, i, 2) + (t & 1) * out.PITCH;
+                asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(done.v[2 * i] + added),
+                             "f"(done.v[2 * i + 1] + added)
+                             : "memory");
+            }
+            done.start(bias.x, bias.y);
+        }
+    }
+};
