@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ptx::instruction::Class;
+
 /// Counters of all kernels, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -30,6 +32,30 @@ pub struct KernelCounters {
     pub loads: Traffic,
     /// Stores to global memory, atomic operations among them.
     pub stores: Traffic,
+}
+
+impl KernelCounters {
+    /// Counts an instruction that was issued so many times.
+    pub(crate) fn count(&mut self, class: Class, issued: u64) {
+        let instructions = &mut self.instructions;
+        match class {
+            Class::Integer => instructions.integer += issued,
+            Class::Float => instructions.float += issued,
+            Class::Half => instructions.half += issued,
+            Class::Memory => instructions.memory += issued,
+            Class::Control => instructions.control += issued,
+            Class::Collective => instructions.collective += issued,
+            Class::Mma { depth, single } => {
+                instructions.collective += issued;
+                let accumulator = if single { "f32" } else { "f16" };
+                *self.mma.entry(format!("m16n8k{depth}.{accumulator}")).or_default() += issued;
+            }
+            Class::Matrices(count) => {
+                instructions.memory += issued;
+                *self.ldmatrix.entry(format!("x{count}")).or_default() += issued;
+            }
+        }
+    }
 }
 
 /// Warp instructions by class.

@@ -230,6 +230,17 @@ pub enum Fault {
         /// Threads asked for.
         threads: u32,
     },
+    /// A `cp.async` whose source is larger than its destination.
+    #[error("cp.async of {size} bytes to {bytes} bytes")]
+    CopySize {
+        /// Bytes of the source.
+        size: usize,
+        /// Bytes of the destination.
+        bytes: usize,
+    },
+    /// A processor that the interpreter cannot use.
+    #[error("this processor lacks AVX2, FMA, F16C or BMI2, which the interpreter needs")]
+    Processor,
     /// `trap`.
     #[error("trap")]
     Trap,

@@ -6,6 +6,7 @@
 pub mod counters;
 mod driver;
 pub mod fault;
+pub mod harness;
 mod install;
 pub mod launch;
 pub mod memory;
@@ -13,3 +14,7 @@ pub mod ptx;
 
 pub use driver::{abi, code, exports, report};
 pub use install::install;
+mod block;
+mod global;
+mod shared;
+mod warp;

@@ -12,8 +12,8 @@ pub type Address = u64;
 /// One stream operation of one run; 0 is the host.
 pub type CommandId = u32;
 
-const OFFSET_BITS: u32 = 40;
-const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+pub(crate) const OFFSET_BITS: u32 = 40;
+pub(crate) const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 
 /// What fresh memory holds: a NaN in every float format.
 const POISON: u8 = 0xff;
@@ -131,14 +131,16 @@ impl<'a> Actor<'a> {
 /// What a kernel's access is, besides its place.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
+    /// Reads.
     Read,
+    /// Writes.
     Write,
-    /// Read and write at once, ordered with other atomic accesses.
+    /// Reads and writes at once, ordered with other atomic accesses.
     Atomic,
 }
 
 impl Purpose {
-    fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Purpose::Read => Kind::Read,
             Purpose::Write | Purpose::Atomic => Kind::Write,
@@ -320,11 +322,10 @@ impl Memory {
 #[inline]
 fn touch(touched: &mut [Touch], at: Address, bytes: usize, purpose: Purpose, actor: &Actor<'_>) -> Result<(), Fault> {
     let (first, end) = ((at & OFFSET_MASK) as usize, (at & OFFSET_MASK) as usize + bytes);
-    for word in first / 4..end.div_ceil(4) {
+    for (entry, word) in touched[first / 4..end.div_ceil(4)].iter_mut().zip(first / 4..) {
         let below = first.saturating_sub(word * 4);
         let above = (word * 4 + 4).saturating_sub(end);
         let mask = (15 << below) & (15 >> above);
-        let entry = &mut touched[word];
         if let Err(race) = entry.meet(mask, purpose, actor) {
             return Err(race.at((at & !OFFSET_MASK) + word as u64 * 4, purpose, actor));
         }
@@ -381,7 +382,9 @@ impl Touch {
         if self.read.overlaps(mask) && !free(self.reader, self.read) {
             return Err(Conflict { kind: Kind::Read, command: self.reader, tag: self.read });
         }
-        (self.writer, self.wrote) = (by, mine);
+        let again = self.writer == by && (self.wrote.0 ^ mine.0) >> 4 == 0;
+        self.wrote = if again { Tag(self.wrote.0 | mine.0) } else { mine };
+        self.writer = by;
         Ok(())
     }
 }

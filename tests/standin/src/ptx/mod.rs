@@ -1,8 +1,22 @@
 //! PTX text to kernels.
 
+mod body;
+pub(crate) mod frame;
+pub(crate) mod instruction;
+mod lex;
+pub(crate) mod operand;
+mod parse;
+mod variable;
+
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use frame::Frame;
+use instruction::Instruction;
+
+/// Where shared memory starts, in its own state space: an address of zero is always a mistake.
+pub(crate) const SHARED_BASE: usize = 1024;
 
 /// A module: what one PTX text defines.
 #[derive(Debug)]
@@ -56,9 +70,30 @@ pub struct Kernel {
     pub max_threads: Option<u32>,
     /// `.reqntid`: the shape that blocks must have.
     pub reqntid: Option<[u32; 3]>,
+    /// Address of dynamic shared memory.
+    pub(crate) dynamic_base: usize,
+    pub(crate) code: Vec<Instruction>,
+    /// The line of each instruction.
+    pub(crate) texts: Vec<String>,
+    pub(crate) frame: Frame,
 }
 
 impl Kernel {
+    fn empty(name: String, parameters: Vec<Parameter>) -> Self {
+        Kernel {
+            name,
+            parameters,
+            static_shared: 0,
+            local: 0,
+            max_threads: None,
+            reqntid: None,
+            dynamic_base: SHARED_BASE,
+            code: Vec::new(),
+            texts: Vec::new(),
+            frame: Frame::new(),
+        }
+    }
+
     /// Size of the parameter buffer.
     #[must_use]
     pub fn parameter_bytes(&self) -> usize {
@@ -83,6 +118,9 @@ pub struct ParseError {
 /// # Errors
 /// The first such place.
 pub fn parse(text: &str) -> Result<Module, ParseError> {
-    let first = text.lines().next().unwrap_or_default();
-    Err(ParseError { line: 1, text: first.to_owned(), reason: "no .version".to_owned() })
+    parse::module(text)
+}
+
+fn line_of(text: &str, line: u32) -> String {
+    text.lines().nth((line as usize).saturating_sub(1)).unwrap_or_default().trim().to_owned()
 }
