@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 
-.PHONY: help build test demo bench standin ptx install clean
+.PHONY: help build test demo bench mutants gpu-bundle standin ptx install clean
 
 help:
 	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
@@ -16,6 +16,8 @@ help:
 	@echo 'make bench     the benchmarks'
 	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
 	@echo 'make standin   a CUDA driver for tests that runs on the CPU; prints its folder'
+	@echo 'make mutants   plants bugs one at a time and sees that the tests notice'
+	@echo 'make gpu-bundle   a folder that checks and times everything on a machine with a GPU'
 	@echo 'make install   the plugin into $(PLUGINS)'
 	@echo 'make clean     remove everything that was built, and demo-out/'
 
@@ -32,6 +34,12 @@ demo:
 bench:
 	@scripts/setup.sh build
 	$(CARGO) bench -p srup-benches
+
+mutants:
+	python3 scripts/mutants.py
+
+gpu-bundle:
+	@scripts/gpu-bundle.sh
 
 ptx:
 	python3 cuda/ptx.py

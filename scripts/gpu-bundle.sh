@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Packs what a machine with a GPU needs to check and time srupscale: no Rust, GStreamer, FFmpeg or network there.
+# usage: scripts/gpu-bundle.sh     the folder is the last line; run run.sh in it on the other machine
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+bundle=$target/gpu-bundle
+vectors=${SRUP_SHARED:-../shared}/golden
+if [ ! -d "$vectors" ]; then
+  echo "gpu-bundle: no golden vectors at $vectors; set SRUP_SHARED to the folder of the development data" >&2
+  exit 1
+fi
+
+scripts/setup.sh build
+cargo build --release -p srup-examples --example golden
+cargo build --release -p srup-benches --bin gpu
+rm -rf "$bundle"
+mkdir -p "$bundle/bin" "$bundle/golden"
+strip -o "$bundle/bin/golden" "$target/release/examples/golden"
+strip -o "$bundle/bin/gpu" "$target/release/gpu"
+for kind in luma- sdan- op-sdm op-mmlka op-layernorm; do
+  cp "$vectors/$kind"* "$bundle/golden/"
+done
+cp benches/gpu/run.sh benches/gpu/torch_times.py benches/gpu/table.py "$bundle/"
+cp -r training/networks "$bundle/networks"
+if ldd "$bundle"/bin/* | grep -E 'libgst|libav'; then
+  echo "gpu-bundle: a program needs libraries that the other machine does not have" >&2
+  exit 1
+fi
+du -sh "$bundle"
+echo "$bundle"
