@@ -19,13 +19,14 @@ __device__ __forceinline__ bool load_rgb(const float* row, u64 plane, const Quad
     quad_load(row, q, c.r);
     quad_load(row + plane, q, c.g);
     quad_load(row + 2 * plane, q, c.b);
-    bool finite = true;
+    // Zero times a number is zero, and nothing else is.
+    float zeros = 0.0f;
 #pragma unroll
     for (u32 i = 0; i < 4; ++i) {
-        finite = finite && is_finite(c.r[i]) && is_finite(c.g[i]) && is_finite(c.b[i]);
+        zeros = __fmaf_rn(c.r[i], 0.0f, __fmaf_rn(c.g[i], 0.0f, __fmaf_rn(c.b[i], 0.0f, zeros)));
         c.r[i] = clamp_unit(c.r[i]), c.g[i] = clamp_unit(c.g[i]), c.b[i] = clamp_unit(c.b[i]);
     }
-    return finite;
+    return zeros == 0.0f;
 }
 
 __device__ __forceinline__ void quad_write_sum(const Plane& p, u32 y, const Quad& q, const Affine& matrix, u32 row,
@@ -86,19 +87,25 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     quad_write_pixels(target, y, q, pixel);
 }
 
+// Four codes of alpha, the last byte of a packed pixel.
+__device__ __forceinline__ void read_alpha(const Plane& p, u32 y, u32 x, float (&v)[4]) {
+    u32 pixel[4];
+    quad_read_pixels(p, y, quad_at(p, y, x), pixel);
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) v[i] = pixel_code(pixel[i], 3);
+}
+
 // RGB to packed pixels with alpha, which is resampled.
 extern "C" __global__ void __launch_bounds__(BLOCK)
     pack_rgba_f32(const float* image, const Plane alpha, const Plane target, const u32 reversed, const Axis across,
-                  const Axis down, const Window most, u32* flag) {
-    Separable<1, TILE_COLUMNS, TILE_ROWS> tile(across, down, most);
-    tile.load_tables(across, down);
-    const Plane sources[1] = {alpha};
-    tile.load_window<0, SAMPLE_U8>(sources);
+                  const Axis down, u32* flag) {
+    Separable<1, TILE_COLUMNS, TILE_ROWS> tile(across, down);
+    tile.load_window([&](u32 y, u32 x, float(&a)[1][4]) { read_alpha(alpha, y, x, a[0]); });
     __syncthreads();
     tile.run_down();
     __syncthreads();
     const u64 plane = (u64)target.width * target.height;
-    tile.run_along([&](u32 x, u32 y, bool inside, const float(&a)[1]) {
+    tile.run_along(tile.columns(), [&](u32 x, u32 y, bool inside, const float(&a)[1]) {
         if (!inside) return;
         const float* at = image + (u64)y * target.width + x;
         const float r = __ldg(at), g = __ldg(at + plane), b = __ldg(at + 2 * plane);
@@ -111,98 +118,69 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
 template <bool ALPHA>
 __device__ __forceinline__ void pack_luma(const float* image, const Plane& cb, const Plane& cr, const Plane& alpha,
                                           const Plane& target, u32 reversed, const Affine& matrix, const Axis& across,
-                                          const Axis& down, const Window& most, u32* flag) {
+                                          const Axis& down, u32* flag) {
     constexpr u32 N = ALPHA ? 3 : 2;
-    Separable<N, TILE_COLUMNS, TILE_ROWS> tile(across, down, most);
-    tile.load_tables(across, down);
-    const Plane chroma[2] = {cb, cr};
-    tile.template load_window<0, SAMPLE_F32>(chroma);
-    if (ALPHA) {
-        const Plane sources[1] = {alpha};
-        tile.template load_window<2, SAMPLE_U8>(sources);
-    }
+    Separable<N, TILE_COLUMNS, TILE_ROWS> tile(across, down);
+    tile.load_window([&](u32 y, u32 x, float(&c)[N][4]) {
+        quad_read(cb, y, quad_at(cb, y, x), c[0]);
+        quad_read(cr, y, quad_at(cr, y, x), c[1]);
+        if (ALPHA) read_alpha(alpha, y, x, c[N - 1]);
+    });
     __syncthreads();
     tile.run_down();
     __syncthreads();
-    tile.run_along([&](u32 x, u32 y, bool inside, const float(&c)[N]) {
+    tile.run_along(tile.columns(), [&](u32 x, u32 y, bool inside, const float(&c)[N]) {
         const float luma = inside ? __ldg(image + (u64)y * target.width + x) : 0.0f;
         if (!is_finite(luma)) *flag = 1;
         const float r = affine(matrix, 0, luma, c[0], c[1]), g = affine(matrix, 1, luma, c[0], c[1]);
         const float b = affine(matrix, 2, luma, c[0], c[1]);
-        if (ALPHA) {
-            const u32 last = sample_code(c[N - 1], 1.0f, 255.0f) << 24;
-            if (inside) store_pixel(target, y, x, pixel_of(r, g, b, reversed, last));
-            return;
-        }
-        const u32 pixel = pixel_of(r, g, b, reversed, 0);
-        const u32 code[3] = {pixel & 0xff, pixel >> 8 & 0xff, pixel >> 16};
-        store_group(target, y, x, inside, code);
+        const u32 last = ALPHA ? sample_code(c[N - 1], 1.0f, 255.0f) << 24 : 0xff000000u;
+        const u32 pixel = pixel_of(r, g, b, reversed, last);
+        if (!ALPHA && target.group == 3)
+            store_triple(target, y, x, inside, pixel & 0xffffff);
+        else if (inside)
+            store_pixel(target, y, x, pixel);
     });
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK)
     pack_luma_rgb_f32(const float* image, const Plane cb, const Plane cr, const Plane target, const u32 reversed,
-                      const Affine matrix, const Axis across, const Axis down, const Window most, u32* flag) {
-    pack_luma<false>(image, cb, cr, cr, target, reversed, matrix, across, down, most, flag);
+                      const Affine matrix, const Axis across, const Axis down, u32* flag) {
+    pack_luma<false>(image, cb, cr, cr, target, reversed, matrix, across, down, flag);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK)
     pack_luma_rgba_f32(const float* image, const Plane cb, const Plane cr, const Plane alpha, const Plane target,
-                       const u32 reversed, const Affine matrix, const Axis across, const Axis down, const Window most,
+                       const u32 reversed, const Affine matrix, const Axis across, const Axis down,
                        u32* flag) {
-    pack_luma<true>(image, cb, cr, alpha, target, reversed, matrix, across, down, most, flag);
-}
-
-// One sample of U and V, both u8 or both u16; in one store where they are neighbours at an aligned address.
-__device__ __forceinline__ void store_chroma(const Plane& u, const Plane& v, u32 y, u32 x, u32 first, u32 second) {
-    const u64 at = sample_address(u, y, x), other = sample_address(v, y, x);
-    const bool pair = u.group == 2 && ((u32)at & ((2 << u.kind) - 1)) == 0;
-    if (u.kind == SAMPLE_U8 && pair) {
-        *(u16*)at = (u16)(first | second << 8);
-    } else if (u.kind == SAMPLE_U8) {
-        *(u8*)at = (u8)first, *(u8*)other = (u8)second;
-    } else if (pair) {
-        *(u32*)at = (first | second << 16) << u.shift;
-    } else {
-        *(u16*)at = (u16)(first << u.shift), *(u16*)other = (u16)(second << u.shift);
-    }
+    pack_luma<true>(image, cb, cr, alpha, target, reversed, matrix, across, down, flag);
 }
 
 // RGB to YUV with chroma at half the width and, if VERTICAL, half the height.
 template <u32 VERTICAL>
 __device__ __forceinline__ void pack_subsampled(const float* image, const Plane& luma, const Plane& u, const Plane& v,
-                                                const Affine& matrix, const Axis& across, const Axis& down,
-                                                const Window& most, u32* flag) {
-    Separable<2, TILE_COLUMNS / 2, (TILE_ROWS >> VERTICAL)> tile(across, down, most);
+                                                const Affine& matrix, const Axis& across, const Axis& down, u32* flag) {
+    Separable<2, TILE_COLUMNS / 2, (TILE_ROWS >> VERTICAL)> tile(across, down);
     const u32 left = blockIdx.x * TILE_COLUMNS, right = min(left + TILE_COLUMNS, luma.width);
     const u32 top = blockIdx.y * TILE_ROWS, bottom = min(top + TILE_ROWS, luma.height);
     tile.across.cover(left, right);
+    tile.across.align();
     tile.down.cover(top, bottom);
-    // From here on quads begin at multiples of 4.
-    tile.across.cover(tile.across.in_first & ~3u, right);
-    tile.load_tables(across, down);
+    // Without a first pass the window itself must have all rows; those below the picture repeat the last.
+    if (!VERTICAL) tile.down.in_count = TILE_ROWS;
 
     const u64 plane = (u64)luma.width * luma.height;
-    const u32 quads = (tile.across.in_count + 3) / 4;
     bool finite = true;
-#pragma unroll 1
-    for (u32 i = threadIdx.x; i < tile.down.in_count * quads; i += BLOCK) {
-        const u32 r = i / quads, x = tile.across.in_first + 4 * (i - r * quads), y = tile.down.in_first + r;
-        const u32 count = min(luma.width - x, 4u);
-        const Quad q = {x, 1, count, luma.width % 4 == 0};
+    tile.load_window([&](u32 y, u32 x, float(&chroma)[2][4]) {
+        const u32 count = min(luma.width - x, 4u), row = min(y, luma.height - 1);
         Rgb c;
-        finite = load_rgb(image + (u64)y * luma.width, plane, q, c) && finite;
+        finite = load_rgb(image + (u64)row * luma.width, plane, {x, 1, count, luma.width % 4 == 0}, c) && finite;
 #pragma unroll
-        for (u32 k = 0; k < 2; ++k) {
-            const u32 place = tile.window + (k * tile.window_rows + r) * tile.pitch + x - tile.across.in_first;
-            tile.four(place) = make_float4(affine(matrix, k + 1, c.r[0], c.g[0], c.b[0]),
-                                           affine(matrix, k + 1, c.r[1], c.g[1], c.b[1]),
-                                           affine(matrix, k + 1, c.r[2], c.g[2], c.b[2]),
-                                           affine(matrix, k + 1, c.r[3], c.g[3], c.b[3]));
-        }
-        if (x >= left && x < right && y >= top && y < bottom)
-            quad_write_sum(luma, y, {x, 1, count, count == 4 && quad_aligned(luma, y)}, matrix, 0, c);
-    }
+        for (u32 k = 0; k < 2; ++k)
+#pragma unroll
+            for (u32 i = 0; i < 4; ++i) chroma[k][i] = affine(matrix, k + 1, c.r[i], c.g[i], c.b[i]);
+        if (x >= left && x < right && y >= top && y < bottom) quad_write_sum(luma, y, quad_at(luma, y, x), matrix, 0, c);
+    });
     if (!finite) *flag = 1;
     __syncthreads();
     if (VERTICAL) {
@@ -210,22 +188,19 @@ __device__ __forceinline__ void pack_subsampled(const float* image, const Plane&
         __syncthreads();
     }
     const auto emit = [&](u32 x, u32 y, bool inside, const float(&c)[2]) {
-        if (inside) store_chroma(u, v, y, x, sample_code(c[0], 1.0f, u.max_code), sample_code(c[1], 1.0f, u.max_code));
+        if (inside) store_pair(u, v, y, x, sample_code(c[0], 1.0f, u.max_code), sample_code(c[1], 1.0f, u.max_code));
     };
-    if (VERTICAL)
-        tile.run_along(emit);
-    else
-        tile.run_along(tile.window, tile.window_rows * tile.pitch, emit);
+    tile.run_along(VERTICAL ? tile.columns() : tile.window(), emit);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK)
     pack_420_f32(const float* image, const Plane luma, const Plane u, const Plane v, const Affine matrix, const Axis across,
-                 const Axis down, const Window most, u32* flag) {
-    pack_subsampled<1>(image, luma, u, v, matrix, across, down, most, flag);
+                 const Axis down, u32* flag) {
+    pack_subsampled<1>(image, luma, u, v, matrix, across, down, flag);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK)
     pack_422_f32(const float* image, const Plane luma, const Plane u, const Plane v, const Affine matrix, const Axis across,
-                 const Axis down, const Window most, u32* flag) {
-    pack_subsampled<0>(image, luma, u, v, matrix, across, down, most, flag);
+                 const Axis down, u32* flag) {
+    pack_subsampled<0>(image, luma, u, v, matrix, across, down, flag);
 }

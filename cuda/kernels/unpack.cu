@@ -72,28 +72,30 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     float r[4], g[4], b[4];
 #pragma unroll
     for (u32 i = 0; i < 4; ++i) {
-        const u32 low = pixel[i] & 0xff, high = (pixel[i] >> 16) & 0xff;
-        r[i] = (float)(reversed ? high : low), g[i] = (float)((pixel[i] >> 8) & 0xff), b[i] = (float)(reversed ? low : high);
+        const float first = pixel_code(pixel[i], 0), third = pixel_code(pixel[i], 2);
+        r[i] = reversed ? third : first, g[i] = pixel_code(pixel[i], 1), b[i] = reversed ? first : third;
     }
     store_three(r, g, b, matrix, limits, image, (u64)y * source.width, (u64)source.width * source.height, q);
 }
 
 // YUV with subsampled chroma, which `across` and `down` bring to the places of luma.
 extern "C" __global__ void __launch_bounds__(BLOCK)
-    unpack_yuv_f32(const Plane luma, const Plane u, const Plane v, const Axis across, const Axis down, const Window most,
-                   const Affine matrix, const Limits limits, float* image) {
-    Separable<2, TILE_COLUMNS, TILE_ROWS> tile(across, down, most);
-    tile.load_tables(across, down);
-    const Plane chroma[2] = {u, v};
-    if (u.kind == SAMPLE_U8)
-        tile.load_window<0, SAMPLE_U8>(chroma);
-    else
-        tile.load_window<0, SAMPLE_U16>(chroma);
+    unpack_yuv_f32(const Plane luma, const Plane u, const Plane v, const Axis across, const Axis down, const Affine matrix,
+                   const Limits limits, float* image) {
+    const Separable<2, TILE_COLUMNS, TILE_ROWS> tile(across, down);
+    tile.load_window([&](u32 y, u32 x, float(&c)[2][4]) {
+        if (u.group == 2) {
+            quad_read_pairs(u, y, quad_at(u, y, x), c[0], c[1]);
+        } else {
+            quad_read(u, y, quad_at(u, y, x), c[0]);
+            quad_read(v, y, quad_at(v, y, x), c[1]);
+        }
+    });
     __syncthreads();
     tile.run_down();
     __syncthreads();
     const u64 plane = (u64)luma.width * luma.height;
-    tile.run_along([&](u32 x, u32 y, bool inside, const float(&c)[2]) {
+    tile.run_along(tile.columns(), [&](u32 x, u32 y, bool inside, const float(&c)[2]) {
         if (!inside) return;
         const float l = luma.kind == SAMPLE_U8 ? sample_read<SAMPLE_U8>(luma, y, x) : sample_read<SAMPLE_U16>(luma, y, x);
         float* at = image + (u64)y * luma.width + x;

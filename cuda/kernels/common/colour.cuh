@@ -14,4 +14,4 @@ __device__ __forceinline__ float affine(const Affine& a, u32 row, float x, float
 }
 
 // A value held within 0 and 1; NaN becomes 0.
-__device__ __forceinline__ float clamp_unit(float v) { return fminf(fmaxf(v, 0.0f), 1.0f); }
+__device__ __forceinline__ float clamp_unit(float v) { return __saturatef(v); }

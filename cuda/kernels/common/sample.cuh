@@ -45,7 +45,8 @@ __device__ __forceinline__ float sample_load(const Plane& p, float inverse, u32 
 
 // The code nearest to value * gain, within 0 and the largest code. NaN becomes 0.
 __device__ __forceinline__ u32 sample_code(float value, float gain, float max_code) {
-    return (u32)fminf(fmaxf(__fmaf_rn(value, gain, 0.5f), 0.0f), max_code);
+    // The conversion itself takes what is below 0, and NaN, to 0.
+    return min(__float2uint_rz(__fmaf_rn(value, gain, 0.5f)), (u32)max_code);
 }
 
 // Writes sample (y, x): rounded and clamped, except f32, which is stored as it is.

@@ -1,1 +1,6 @@
 //! The kernels, one file a family. Each function checks shapes and gives a [`Launch`](crate::Launch).
+
+pub mod pack;
+pub mod resample;
+pub mod unpack;
+pub mod video;
