@@ -8,7 +8,7 @@ using Narrow = Shape<16, 64, 1, 2>;
 
 template <int MAX_SCALE, class Sum>
 __device__ __forceinline__ void whole(const MarchArguments& a) {
-    march<Narrow, Sum, HeadSource<Narrow, Sum>, TailSink<Narrow, MAX_SCALE, 11, 4, 56>, 3, 11, 4, 56>(a);
+    march<Narrow, Sum, HeadSource<Narrow, Sum>, TailSink<Narrow, MAX_SCALE, 16, 4, 56>, 3, 16, 4, 56>(a);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w16_x2_f32(const MarchArguments a) { whole<2, SumF32>(a); }

@@ -21,7 +21,7 @@ __device__ __forceinline__ void middle(const MarchArguments& a) {
 
 template <int MAX_SCALE, class Sum>
 __device__ __forceinline__ void last(const MarchArguments& a) {
-    march<Single, Sum, MapSource<Single>, TailSink<Single, MAX_SCALE, 5, 1, 60>, 1, 5, 1, 60>(a);
+    march<Single, Sum, MapSource<Single>, TailSink<Single, MAX_SCALE, 8, 1, 60>, 1, 8, 1, 60>(a);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w32_first_f32(const MarchArguments a) { first<SumF32>(a); }

@@ -148,25 +148,25 @@ struct TailSink {
     static constexpr int CONVOLUTIONS = 1;
     static constexpr int STAGING = Staging<MAX_SCALE, COLUMNS>::BYTES;
     Tail<S, MAX_SCALE, VALUES, MARGIN, COLUMNS> tail;
-    int left;
-    int warp;
-    u32 staging;
+    SampleWriter writer;
+    u32 staged;
+    int row;  // that step 0 writes out: the tail left it in staging a step before
 
-    __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp_, u32 biases, u32 ring,
-                                         u32 picture, u32 staging_) {
-        left = strip.left + MARGIN;
-        warp = warp_;
-        staging = staging_;
-        tail.init(a, warp, biases, ring, staging, picture, strip.top - 2 * (a.layers + 1) - strip.picture);
+    __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp, u32 biases, u32 ring,
+                                         u32 picture, u32 staging) {
+        const int done = strip.top - 2 * (a.layers + 1), left = strip.left + MARGIN, scale = a.scale;
+        tail.init(a, warp, biases, ring, staging, picture, done - strip.picture);
+        row = done - 1;
+        staged = staging + warp * Staging<MAX_SCALE, COLUMNS>::PITCH;
+        const int count = warp < scale ? scale * min(COLUMNS, a.width - left) : 0;
+        writer.init(a.output, scale * row + warp, scale * left, count);
     }
 
-    // Writes out what the last step staged.
     __device__ __forceinline__ void before(const MarchArguments& a, const Strip& strip, int s) {
-        using Rows = Staging<MAX_SCALE, COLUMNS>;
-        const int y = strip.top - 2 * (a.layers + 1) + s - 1, scale = MAX_SCALE == 2 ? 2 : a.scale;
-        if (warp >= scale || y < strip.first || y >= strip.last) return;
-        const u32 from = staging + (s + 1) % 2 * Rows::SET + warp * Rows::PITCH;
-        write_samples(a.output, from, scale * y + warp, scale * left, scale * min(COLUMNS, a.width - left), a.flag);
+        if (row >= strip.first && row < strip.last)
+            writer.row(a.output, staged + (s + 1) % 2 * Staging<MAX_SCALE, COLUMNS>::SET, a.flag);
+        row++;
+        writer.to += (u64)(MAX_SCALE == 2 ? 2 : a.scale) * a.output.pitch;
     }
 
     template <int PHASE>
@@ -184,7 +184,8 @@ struct Edge {
 
     __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp, u32 biases, u32 rings,
                                          u32 pictures, u32 staging) {
-        const int thread = warp * 32 + (threadIdx.x & 31);
+        // From the last warps on: the first ones write samples.
+        const int thread = (warp * 32 + (threadIdx.x & 31) + 64) % 128;
         if constexpr (VALUES > 0)
             picture.init(a.input, pictures, thread, S::STRIP + 3, strip.left - 1, strip.picture);
         source.init(a, strip, warp, rings, pictures);

@@ -23,45 +23,57 @@ template <int VALUES>
 struct PictureLoader {
     using Ring = PictureRing<VALUES>;
     float ahead;  // the sample of the row that the next step writes
-    u32 ring;
-    int x;
+    float inverse;
+    u32 to;  // the column in row 0 of the ring
     int column;
-    int top;  // picture row of ring row 0
+    u64 from;  // the sample after `ahead`
+    u32 row;   // its row in the picture; above it: beyond 2^31
 
     // `columns` from picture column `left` on; ring row 0 is picture row `top`. Fills three rows.
-    __device__ __forceinline__ void init(const Plane& p, u32 ring_, int thread, int columns, int left, int top_) {
-        ring = ring_;
-        x = left + thread;
+    __device__ __forceinline__ void init(const Plane& p, u32 ring, int thread, int columns, int left, int top) {
+        to = ring + 2 * thread;
+        // Columns outside the picture are filled, but never read from it.
         column = thread < columns ? thread : -1;
-        top = top_;
+        const bool outside = column < 0 || (u32)(left + thread) >= p.width;
+        inverse = outside ? 0.0f : 1.0f / p.max_code;
+        from = sample_address(p, 0, outside ? 0 : left + thread) + (long long)top * p.pitch;
+        row = top;
 #pragma unroll 1
-        for (int row = 0; row < 3; row++) {
-            ahead = sample(p, row);
-            write(row);
+        for (int i = 0; i < 3; i++) {
+            fetch(p);
+            write(i);
         }
-        ahead = sample(p, 3);
+        fetch(p);
     }
 
-    __device__ __forceinline__ float sample(const Plane& p, int row) const {
-        const int y = top + row;
-        const bool inside = (u32)x < p.width && (u32)y < p.height && column >= 0;
-        return inside ? sample_load(p, 1.0f / p.max_code, y, x) : 0.0f;
+    __device__ __forceinline__ void fetch(const Plane& p) {
+        ahead = 0.0f;
+        if (row < p.height && inverse != 0.0f) {
+            if (p.kind == SAMPLE_U8)
+                ahead = (float)(u32)__ldg((const u8*)from) * inverse;
+            else if (p.kind == SAMPLE_U16)
+                ahead = (float)((u32)__ldg((const u16*)from) >> p.shift) * inverse;
+            else
+                ahead = __ldg((const float*)from);
+        }
+        from += p.pitch;
+        row++;
     }
 
-    __device__ __forceinline__ void write(int row) const {
+    __device__ __forceinline__ void write(u32 i) const {
         if (column < 0) return;
-        const u32 at = ring + (row % Ring::ROWS) * Ring::PITCH + 2 * column;
+        const u32 at = to + i % Ring::ROWS * Ring::PITCH;
         const u16 h = to_half(ahead);
         asm volatile("st.shared.u16 [%0], %1;" ::"r"(at), "h"(h) : "memory");
         if (column > 0) asm volatile("st.shared.u16 [%0], %1;" ::"r"(at + Ring::COPY - 2), "h"(h) : "memory");
-        const u32 value = ring + Ring::ROWS * Ring::PITCH + row % VALUES * Ring::VALUE_PITCH + 4 * column;
+        const u32 value = to + 2 * column + Ring::ROWS * Ring::PITCH + i % VALUES * Ring::VALUE_PITCH;
         store_shared(value, __float_as_uint(ahead));
     }
 
     // At step s rows s..s + 2 are read; this writes row s + 3.
     __device__ __forceinline__ void step(const Plane& p, int s) {
         write(s + 3);
-        ahead = sample(p, s + 4);
+        fetch(p);
     }
 };
 

@@ -19,47 +19,56 @@ struct Staging {
     static constexpr int BYTES = 2 * SET;
 };
 
-// Four codes as one word.
-__device__ __forceinline__ void store_codes(const Plane& p, u64 to, const u32 (&c)[4]) {
-    if (p.kind == SAMPLE_U8)
-        *(u32*)to = c[0] | c[1] << 8 | c[2] << 16 | c[3] << 24;
-    else
-        *(uint2*)to = make_uint2((c[0] | c[1] << 16) << p.shift, (c[2] | c[3] << 16) << p.shift);
-}
+// Writes every scale-th row of samples, `count` of them, from shared memory to the plane; one warp.
+struct SampleWriter {
+    u64 to;     // the row of the next call
+    int count;  // 0: the warp has no rows
+    bool aligned;
 
-// One row of `count` values from shared memory to the plane, from column x on, by one warp.
-__device__ __forceinline__ void write_samples(const Plane& p, u32 from, int y, int x, int count, u32* flag) {
-    const u64 to = sample_address(p, y, x);
-    const bool aligned = p.group == 1 && to % (4u << p.kind) == 0;
+    __device__ __forceinline__ void init(const Plane& p, int y, int x, int count_) {
+        to = sample_address(p, 0, x) + (long long)y * p.pitch;
+        count = count_;
+        // Words of four samples.
+        aligned = p.group == 1 && (to | p.pitch) % (4u << p.kind) == 0;
+    }
+
+    __device__ __forceinline__ void row(const Plane& p, u32 from, u32* flag) const {
 #pragma unroll 1
-    for (int i = (threadIdx.x & 31) * 4; i < count; i += 128) {
-        if (aligned && i + 4 <= count) {
-            const uint4 bits = load_shared_16(from + 4 * i);
-            const u32 word[4] = {bits.x, bits.y, bits.z, bits.w};
-            u32 code[4];
-            bool finite = true;
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                const float v = __uint_as_float(word[k]);
-                finite = finite && is_finite(v);
-                code[k] = sample_code(v, p.max_code, p.max_code);
-            }
-            if (!finite) *flag = 1;
-            const u64 at = to + ((u64)i << p.kind);
-            if (p.kind == SAMPLE_F32)
-                *(uint4*)at = bits;
-            else
-                store_codes(p, at, code);
-        } else {
+        for (int i = (threadIdx.x & 31) * 4; i < count; i += 128) {
+            if (aligned && i + 4 <= count) {
+                four(p, load_shared_16(from + 4 * i), to + ((u64)i << p.kind), flag);
+            } else {
 #pragma unroll 1
-            for (int k = i; k < min(i + 4, count); k++) {
-                const float v = __uint_as_float(load_shared(from + 4 * k));
-                if (!is_finite(v)) *flag = 1;
-                sample_store(p, y, x + k, v);
+                for (int k = i; k < min(i + 4, count); k++) {
+                    const float v = __uint_as_float(load_shared(from + 4 * k));
+                    if (!is_finite(v)) *flag = 1;
+                    Plane at = p;
+                    at.base = to;
+                    at.part = 0;
+                    sample_store(at, 0, k, v);
+                }
             }
         }
     }
-}
+
+    __device__ __forceinline__ void four(const Plane& p, uint4 bits, u64 at, u32* flag) const {
+        const float v[4] = {__uint_as_float(bits.x), __uint_as_float(bits.y), __uint_as_float(bits.z),
+                            __uint_as_float(bits.w)};
+        // The sum is not finite if one of them is not; it overflows far beyond what a picture may be.
+        if (!is_finite(fabsf(v[0]) + fabsf(v[1]) + fabsf(v[2]) + fabsf(v[3]))) *flag = 1;
+        if (p.kind == SAMPLE_F32) {
+            *(uint4*)at = bits;
+            return;
+        }
+        u32 c[4];
+#pragma unroll
+        for (int k = 0; k < 4; k++) c[k] = sample_code(v[k], p.max_code, p.max_code);
+        if (p.kind == SAMPLE_U8)
+            *(u32*)at = c[0] | c[1] << 8 | c[2] << 16 | c[3] << 24;
+        else
+            *(uint2*)at = make_uint2((c[0] | c[1] << 16) << p.shift, (c[2] | c[3] << 16) << p.shift);
+    }
+};
 
 // What the tails of all scales share: where the results of the lane's pixels go, and what is added to them.
 template <int MAX_SCALE, int VALUES, int MARGIN, int COLUMNS>
