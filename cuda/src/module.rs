@@ -107,7 +107,7 @@ impl Drop for Module {
 /// A kernel that is loaded. Keeps its module.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
-    module: Arc<Module>,
+    _module: Arc<Module>,
     handle: sys::CUfunction,
 }
 
@@ -122,7 +122,7 @@ impl Function {
         // SAFETY: the module is loaded and stays so as long as this holds it.
         let handle = unsafe { result::module::get_function(module.handle, symbol) }
             .map_err(|_| Error::Kernels { name: module.name, log: format!("it has no kernel {name}") })?;
-        Ok(Self { module, handle })
+        Ok(Self { _module: module, handle })
     }
 
     pub(crate) fn handle(&self) -> sys::CUfunction {

@@ -1,5 +1,9 @@
 //! The kernels, one file a family. Each function checks shapes and gives a [`Launch`](crate::Launch).
 
+pub mod channels;
+pub mod depthwise;
+pub mod elementwise;
+pub mod norm;
 pub mod pack;
 pub mod resample;
 pub mod unpack;
