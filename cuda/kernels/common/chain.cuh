@@ -9,16 +9,17 @@ struct HeadSource {
     static constexpr bool HEAD = true;
     Head<S::CHUNKS, Sum> head;
     u32 to;
-    u32 inside;
+    u32 inside[2];  // column_mask of the lane's pixels
     int column;
     int row;
     int height;
 
     __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp, u32 ring, u32 picture) {
-        column = warp * 16;
+        column = opaque(warp * 16);
         head.init(a.head, 0, picture);
         to = result_address<S>(ring, column, 0);
-        inside = columns_inside(strip, a.width, column, 16);
+        inside[0] = column_mask(strip, a.width, column);
+        inside[1] = column_mask(strip, a.width, column + 8);
         row = strip.top;
         height = a.height;
     }
@@ -28,16 +29,14 @@ struct HeadSource {
         if (column >= S::STRIP) return;
         u32 taps[4];
         head.taps(taps, column, s);
-        const bool row_inside = (u32)(row + s) < (u32)height;
+        const u32 row_inside = (u32)(row + s) < (u32)height ? ~0u : 0u;
 #pragma unroll
         for (int n = 0; n < S::CHUNKS; n++) {
             const Sum sum = head.features(taps, n);
             const u32 at = chunk_address<S>(to, n) + PHASE * S::ROW;
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                const bool kept = row_inside && inside >> half & 1;
-                store_shared(at + 8 * half * S::PIXEL, kept ? relu_half2(sum.packed(half)) : 0);
-            }
+            for (int half = 0; half < 2; half++)
+                store_shared(at + 8 * half * S::PIXEL, relu_half2(sum.packed(half)) & row_inside & inside[half]);
         }
     }
 };
@@ -51,7 +50,7 @@ struct Sharing {
     int chunk;
 
     __device__ __forceinline__ void init(int thread) {
-        pixel = thread < STEP * S::CHUNKS ? thread / (8 * S::CHUNKS) * 8 + thread % 8 : 1 << 20;
+        pixel = opaque(thread < STEP * S::CHUNKS ? thread / (8 * S::CHUNKS) * 8 + thread % 8 : 1 << 20);
         chunk = thread / 8 % S::CHUNKS;
     }
 
@@ -79,7 +78,7 @@ struct MapSource {
         share.init(warp * 32 + (threadIdx.x & 31));
         x = strip.left - 1 + share.pixel;
         from = a.source + ((long long)x * S::WIDTH + share.chunk * 8);
-        to = ring + share.place(0, 0);
+        to = opaque(ring + share.place(0, 0));
         row = strip.top;
         width = a.width;
         height = a.height;
@@ -120,7 +119,7 @@ struct MapSink {
 
     __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp, u32, u32 ring, u32, u32) {
         share.init(warp * 32 + (threadIdx.x & 31));
-        from = ring + share.place(MARGIN + 1, 0);
+        from = opaque(ring + share.place(MARGIN + 1, 0));
         left = strip.left + MARGIN;
     }
 
@@ -157,7 +156,7 @@ struct TailSink {
         const int done = strip.top - 2 * (a.layers + 1), left = strip.left + MARGIN, scale = a.scale;
         tail.init(a, warp, biases, ring, staging, picture, done - strip.picture);
         row = done - 1;
-        staged = staging + warp * Staging<MAX_SCALE, COLUMNS>::PITCH;
+        staged = opaque(staging + warp * Staging<MAX_SCALE, COLUMNS>::PITCH);
         const int count = warp < scale ? scale * min(COLUMNS, a.width - left) : 0;
         writer.init(a.output, scale * row + warp, scale * left, count);
     }

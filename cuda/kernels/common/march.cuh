@@ -79,7 +79,7 @@ struct Fragments {
 #pragma unroll
         for (int dx = 0; dx < (S::SWIZZLED ? 3 : 1); dx++) {
             const u32 p = column + (lane & 15) + dx;
-            address[dx] = ring + p * S::PIXEL + (swizzle<S::PIXEL / 16>(p, lane >> 4) << 4);
+            address[dx] = opaque(ring + p * S::PIXEL + (swizzle<S::PIXEL / 16>(p, lane >> 4) << 4));
         }
     }
 
@@ -120,7 +120,7 @@ struct Rolling {
             const int n = i % GROUPS, k = i / GROUPS % S::SLICES, tap = i / GROUPS / S::SLICES;
             weight[tap / 3][tap % 3][k][n] = fragments[((tap * S::SLICES + k) * groups + n) * 32 + lane];
         }
-        bias = biases + 8 * (lane & 3);
+        bias = opaque(biases + 8 * (lane & 3));
         reset<0>(), reset<1>(), reset<2>();
         from.init(ring, column);
     }
@@ -154,7 +154,7 @@ struct Rolling {
 template <class S>
 __device__ __forceinline__ u32 result_address(u32 ring, int column, int group) {
     const u32 lane = threadIdx.x & 31, p = column + (lane >> 2) + 1;
-    return ring + p * S::PIXEL + (swizzle<S::PIXEL / 16>(p, group) << 4) + 4 * (lane & 3);
+    return opaque(ring + p * S::PIXEL + (swizzle<S::PIXEL / 16>(p, group) << 4) + 4 * (lane & 3));
 }
 
 // The address of chunk n, given that of chunk 0 or, n being 0 or 1, of an even one.
@@ -163,12 +163,10 @@ __device__ __forceinline__ u32 chunk_address(u32 chunk, int n) {
     return S::SWIZZLED ? (chunk ^ ((n & 1) << 4)) + (n & ~1) * 16 : chunk + n * 16;
 }
 
-// Bit i: pixel `column` + g + 8i of the strip lies in the picture's columns.
-__device__ __forceinline__ u32 columns_inside(const Strip& strip, int width, int column, int pixels) {
+// All ones where pixel `column` + g of the strip lies in the picture's columns, else 0.
+__device__ __forceinline__ u32 column_mask(const Strip& strip, int width, int column) {
     const int x = strip.left + column + ((threadIdx.x & 31) >> 2);
-    u32 bits = 0;
-    for (int i = 0; i < pixels / 8; i++) bits |= (u32)((u32)(x + 8 * i) < (u32)width) << i;
-    return bits;
+    return opaque((u32)x < (u32)width ? ~0u : 0u);
 }
 
 // One layer's warps.
@@ -177,7 +175,7 @@ struct Layer {
     Rolling<S, Sum, S::TILES, S::GROUPS> conv;
     Head<S::GROUPS, Sum> head;
     u32 to;
-    u32 inside;
+    u32 inside[2 * S::TILES];  // column_mask of the lane's pixels
     int column;
     int row;  // that step 0 finishes
     int height;
@@ -190,7 +188,8 @@ struct Layer {
         conv.init(a.body + (layer * 9 * S::SLICES * S::CHUNKS + group) * 32,
                   biases + 4 * (MAX_OUTPUTS + layer * S::WIDTH + group * 8), S::CHUNKS, rings + layer * S::RING, column);
         to = result_address<S>(rings + (layer + 1) * S::RING, column, group);
-        inside = columns_inside(strip, a.width, column, S::TILES * 16);
+#pragma unroll
+        for (int i = 0; i < 2 * S::TILES; i++) inside[i] = column_mask(strip, a.width, column + 8 * i);
         row = strip.top - 2 * (layer + 1);
         height = a.height;
         skip = MAY_SKIP && a.skip && layer == a.layers - 1;
@@ -201,7 +200,7 @@ struct Layer {
     __device__ __forceinline__ void step(int s) {
         constexpr int DONE = (PHASE + 2) % 3;
         conv.template multiply<PHASE>();
-        const bool row_inside = (u32)(row + s) < (u32)height;
+        const u32 row_inside = (u32)(row + s) < (u32)height ? ~0u : 0u;
 #pragma unroll
         for (int m = 0; m < S::TILES; m++) {
             u32 taps[4];
@@ -216,9 +215,8 @@ struct Layer {
                 }
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    const bool kept = row_inside && inside >> (2 * m + half) & 1;
                     const u32 at = chunk_address<S>(to, n) + PHASE * S::ROW + (16 * m + 8 * half) * S::PIXEL;
-                    store_shared(at, kept ? v[half] : 0);
+                    store_shared(at, v[half] & row_inside & inside[2 * m + half]);
                 }
             }
         }

@@ -31,9 +31,9 @@ struct PictureLoader {
 
     // `columns` from picture column `left` on; ring row 0 is picture row `top`. Fills three rows.
     __device__ __forceinline__ void init(const Plane& p, u32 ring, int thread, int columns, int left, int top) {
-        to = ring + 2 * thread;
+        to = opaque(ring + 2 * thread);
         // Columns outside the picture are filled, but never read from it.
-        column = thread < columns ? thread : -1;
+        column = opaque(thread < columns ? thread : -1);
         const bool outside = column < 0 || (u32)(left + thread) >= p.width;
         inverse = outside ? 0.0f : 1.0f / p.max_code;
         from = sample_address(p, 0, outside ? 0 : left + thread) + (long long)top * p.pitch;
@@ -88,25 +88,29 @@ __device__ __forceinline__ u32 value_address(u32 ring, int row, int column) {
 template <int GROUPS, class Sum>
 struct Head {
     uint2 weight[GROUPS];
-    u32 at;  // the lane's word for column 0, less the row
+    u32 at;    // the lane's word for column 0, less the row
+    u32 row;   // the lane's of the two upper rows
+    u32 rest;  // what the lane has instead of taps of the lowest row: bias or nothing
 
     // Ring column 0 is one left of the strip's column 0.
     __device__ __forceinline__ void init(const uint2* fragments, int first_group, u32 ring) {
         const u32 lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
 #pragma unroll
         for (int n = 0; n < GROUPS; n++) weight[n] = fragments[(first_group + n) * 32 + lane];
-        at = ring + (g & 1) * PictureRing<1>::COPY + 4 * ((g >> 1) + (t & 1));
+        at = opaque(ring + (g & 1) * PictureRing<1>::COPY + 4 * ((g >> 1) + (t & 1)));
+        row = opaque(t >> 1);
+        rest = opaque(t == 2 ? 0x3c003c00u : 0u);
     }
 
-    // The taps of pixels column..column + 15, `row` being the ring row above them.
-    __device__ __forceinline__ void taps(u32 (&a)[4], int column, int row) const {
-        const u32 t = threadIdx.x & 3, place = at + 2 * column;
-        const u32 upper = place + ((row + (t >> 1)) % PictureRing<1>::ROWS) * PictureRing<1>::PITCH;
-        const u32 lower = place + ((u32)(row + 2) % PictureRing<1>::ROWS) * PictureRing<1>::PITCH;
+    // The taps of pixels column..column + 15, `above` being the ring row above them.
+    __device__ __forceinline__ void taps(u32 (&a)[4], int column, int above) const {
+        const u32 place = at + 2 * column;
+        const u32 upper = place + (above + row) % PictureRing<1>::ROWS * PictureRing<1>::PITCH;
+        const u32 lower = place + (u32)(above + 2) % PictureRing<1>::ROWS * PictureRing<1>::PITCH;
         a[0] = load_shared(upper);
         a[1] = load_shared(upper + 16);
-        a[2] = a[3] = t == 2 ? 0x3c003c00u : 0u;
-        if (t < 2) {
+        a[2] = a[3] = rest;
+        if ((threadIdx.x & 3) < 2) {
             a[2] = load_shared(lower);
             a[3] = load_shared(lower + 16);
         }

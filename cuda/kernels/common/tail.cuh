@@ -27,7 +27,7 @@ struct SampleWriter {
 
     __device__ __forceinline__ void init(const Plane& p, int y, int x, int count_) {
         to = sample_address(p, 0, x) + (long long)y * p.pitch;
-        count = count_;
+        count = opaque(count_);
         // Words of four samples.
         aligned = p.group == 1 && (to | p.pitch) % (4u << p.kind) == 0;
     }
@@ -74,31 +74,31 @@ struct SampleWriter {
 template <int MAX_SCALE, int VALUES, int MARGIN, int COLUMNS>
 struct Outputs {
     static constexpr int PITCH = Staging<MAX_SCALE, COLUMNS>::PITCH;
-    u32 staging;
-    u32 picture;
-    int column;  // strip column of the lane's first pixel
+    u32 to;      // output (0, 0) of the lane's first pixel in the first set
+    u32 from;    // the value of that pixel in row 0 of the picture's ring
+    int column;  // strip column of that pixel
     int row;     // ring row of the picture that step 0 adds
 
-    __device__ __forceinline__ void init(int column_, u32 staging_, u32 picture_, int row_) {
-        column = column_ + ((threadIdx.x & 31) >> 2);
-        staging = staging_;
-        picture = picture_;
+    __device__ __forceinline__ void init(int first, u32 staging, u32 picture, int row_, int scale) {
+        column = opaque(first + ((threadIdx.x & 31) >> 2));
+        to = opaque(staging + (column - MARGIN) * scale * 4);
+        // Ring column 0 is one left of the strip.
+        from = opaque(value_address<VALUES>(picture, 0, column + 1));
         row = row_;
     }
 
     // Whether the strip puts out the lane's pixel `i` (8i columns on).
-    __device__ __forceinline__ bool wanted(int i) const {
-        return column + 8 * i >= MARGIN && column + 8 * i < MARGIN + COLUMNS;
-    }
+    __device__ __forceinline__ bool wanted(int i) const { return (u32)(column + 8 * i - MARGIN) < (u32)COLUMNS; }
 
-    // The input's value at pixel `i`. Ring column 0 is one left of the strip.
+    // The input's value at pixel `i`.
     __device__ __forceinline__ float added(int s, int i) const {
-        return __uint_as_float(load_shared(value_address<VALUES>(picture, row + s, column + 8 * i + 1)));
+        const u32 line = (u32)(row + s) % VALUES * PictureRing<VALUES>::VALUE_PITCH;
+        return __uint_as_float(load_shared(from + line + 32 * i));
     }
 
     // The place of output (0, 0) of pixel `i`.
     __device__ __forceinline__ u32 place(int s, int i, int scale) const {
-        return staging + s % 2 * Staging<MAX_SCALE, COLUMNS>::SET + (column + 8 * i - MARGIN) * scale * 4;
+        return to + s % 2 * Staging<MAX_SCALE, COLUMNS>::SET + 32 * i * scale;
     }
 };
 
@@ -118,12 +118,12 @@ struct Tail {
                                          u32 picture, int row) {
         const int column = warp % ACROSS * TILES * 16, group = warp / ACROSS * GROUPS;
         conv.init(a.tail + group * 32, biases + 32 * group, 2, ring, column);
-        out.init(column, staging, picture, row);
+        out.init(column, staging, picture, row, a.scale);
         scale = a.scale;
 #pragma unroll
         for (int i = 0; i < 2 * GROUPS; i++) {
             const int o = (group + i / 2) * 8 + 2 * (threadIdx.x & 3) + i % 2;
-            offset[i / 2][i % 2] = o < scale * scale ? o / scale * out.PITCH + o % scale * 4 : -1;
+            offset[i / 2][i % 2] = opaque(o < scale * scale ? o / scale * out.PITCH + o % scale * 4 : -1);
         }
     }
 
@@ -153,6 +153,7 @@ struct Tail<S, 2, VALUES, MARGIN, COLUMNS> {
     uint2 weight[3][3][S::SLICES];  // kernel row (i - upper) % 3 at i
     float2 bias;
     SumF32 sum[2];
+    u32 half;  // which columns of a tile the lane has, lower or upper
     Fragments<S> from;
     Outputs<2, VALUES, MARGIN, COLUMNS> out;
 
@@ -166,7 +167,8 @@ struct Tail<S, 2, VALUES, MARGIN, COLUMNS> {
         sum[0].start(bias.x, bias.y);
         sum[1].start(bias.x, bias.y);
         from.init(ring, warp * 16);
-        out.init(warp * 16, staging, picture, row);
+        out.init(warp * 16, staging + (lane & 1) * out.PITCH, picture, row, 2);
+        half = opaque(lane >> 1 & 1);
     }
 
     template <int PHASE>
@@ -180,13 +182,12 @@ struct Tail<S, 2, VALUES, MARGIN, COLUMNS> {
         }
         constexpr int DONE = (PHASE + 2) % 3;
         SumF32& done = sum[DONE / 2];
-        const int t = threadIdx.x & 3;
-        if (t / 2 == DONE % 2) {
+        if (half == DONE % 2) {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 if (!out.wanted(i)) continue;
                 const float added = out.added(s, i);
-                const u32 to = out.place(s, i, 2) + (t & 1) * out.PITCH;
+                const u32 to = out.place(s, i, 2);
                 asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(done.v[2 * i] + added),
                              "f"(done.v[2 * i + 1] + added)
                              : "memory");

@@ -38,3 +38,10 @@ __device__ __forceinline__ float2 load_shared_pair(u32 address) {
     asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(address) : "memory");
     return v;
 }
+
+// The same value, of which the compiler no longer knows where it comes from: it keeps it in a register, where it would
+// otherwise do the arithmetic again in every turn of a loop.
+__device__ __forceinline__ u32 opaque(u32 v) {
+    asm volatile("" : "+r"(v));
+    return v;
+}
