@@ -188,9 +188,7 @@ struct Tail<S, 2, VALUES, MARGIN, COLUMNS> {
                 if (!out.wanted(i)) continue;
                 const float added = out.added(s, i);
                 const u32 to = out.place(s, i, 2);
-                asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(done.v[2 * i] + added),
-                             "f"(done.v[2 * i + 1] + added)
-                             : "memory");
+                store_shared(to, done.v[2 * i] + added, done.v[2 * i + 1] + added);
             }
             done.start(bias.x, bias.y);
         }

@@ -18,6 +18,10 @@ __device__ __forceinline__ void store_shared(u32 address, uint4 v) {
                  : "memory");
 }
 
+__device__ __forceinline__ void store_shared(u32 address, float first, float second) {
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(first), "f"(second) : "memory");
+}
+
 __device__ __forceinline__ u32 load_shared(u32 address) {
     u32 value;
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(address) : "memory");
