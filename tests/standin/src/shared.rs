@@ -10,13 +10,15 @@ const WRITTEN: u8 = 1;
 /// A `cp.async` will write it.
 const PENDING: u8 = 2;
 
-/// An access: time (21 bits), warp (5), whether atomic (1), bytes of the word (4). The greater, the later.
+/// An access: time (21 bits), warp (5), whether atomic (1), bytes of the word (4). The greater, the later; the top
+/// bit is clear.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Tag(u32);
 
 const TIME_SHIFT: u32 = 10;
 const WARP_SHIFT: u32 = 5;
 const ATOMIC: u32 = 1 << 4;
+const WHOLE: u32 = 15;
 const LAST_TIME: u32 = (1 << 21) - 1;
 
 impl Tag {
@@ -27,22 +29,65 @@ impl Tag {
 
     #[inline(always)]
     fn overlaps(self, other: Tag) -> bool {
-        self.0 & other.0 & 15 != 0
+        self.0 & other.0 & WHOLE != 0
     }
 
-    /// Whether it differs from another in nothing but the bytes.
+    /// Whether it is by another warp than `mine`, and not before `floor`: 1 or 0.
     #[inline(always)]
-    fn same(self, other: Tag) -> bool {
-        (self.0 ^ other.0) >> 4 == 0
+    fn foreign(self, floor: u32, mine: u32) -> u32 {
+        u32::from(self.0 as i32 >= floor as i32) & u32::from((self.0 ^ mine) & (31 << WARP_SHIFT) != 0)
+    }
+
+    /// A later access, joined with this one if they differ in nothing but the bytes.
+    #[inline(always)]
+    fn joined(self, later: Tag) -> Tag {
+        if (self.0 ^ later.0) >> 4 == 0 { Tag(self.0 | later.0) } else { later }
     }
 }
 
-/// Last accesses to a word. Two readers are enough to find a write that races with any, as long as barriers are
+/// Last accesses to each word. Two readers are enough to find a write that races with any, as long as barriers are
 /// for the whole block: one of two warps is not the writer.
-#[derive(Clone, Copy, Default)]
-struct Touch {
-    wrote: Tag,
-    read: [Tag; 2],
+struct Touched {
+    wrote: Vec<Tag>,
+    read: Vec<Tag>,
+    read_too: Vec<Tag>,
+}
+
+impl Touched {
+    fn new(words: usize) -> Self {
+        let none = || vec![Tag::default(); words];
+        Touched { wrote: none(), read: none(), read_too: none() }
+    }
+
+    /// Reads whole words in the common case: nobody else wrote them since `floor`. False if it is not that; then
+    /// nothing is noted. Without branches, for the compiler to use vectors.
+    #[inline(always)]
+    fn read_whole(&mut self, words: std::ops::Range<usize>, floor: u32, mine: u32) -> bool {
+        let foreign = self.wrote[words.clone()].iter().fold(0, |any, wrote| any | wrote.foreign(floor, mine));
+        if foreign != 0 {
+            return false;
+        }
+        for (read, too) in self.read[words.clone()].iter_mut().zip(&mut self.read_too[words]) {
+            let taken = read.foreign(floor, mine).wrapping_neg();
+            *too = Tag(too.0 & !taken | mine & taken);
+            *read = Tag(read.0 & taken | mine & !taken);
+        }
+        true
+    }
+
+    /// Writes whole words in the common case, where nobody else read either.
+    #[inline(always)]
+    fn write_whole(&mut self, words: std::ops::Range<usize>, floor: u32, mine: u32) -> bool {
+        let (wrote, read) = (&mut self.wrote[words.clone()], &self.read[words.clone()]);
+        let mut foreign = 0;
+        for ((wrote, read), too) in wrote.iter().zip(read).zip(&self.read_too[words]) {
+            foreign |= wrote.foreign(floor, mine) | read.foreign(floor, mine) | too.foreign(floor, mine);
+        }
+        if foreign == 0 {
+            wrote.fill(Tag(mine));
+        }
+        foreign == 0
+    }
 }
 
 /// Shared memory.
@@ -50,7 +95,7 @@ pub(crate) struct Shared {
     checks: Checks,
     data: Vec<u8>,
     states: Vec<u8>,
-    touched: Vec<Touch>,
+    touched: Touched,
     /// Counts barriers, so that tags compare.
     time: u32,
     /// Tags below are ordered before everything: they are older than the last barrier of the whole block.
@@ -66,7 +111,7 @@ impl Shared {
             checks,
             data: vec![0xff; bytes],
             states: vec![UNWRITTEN; bytes],
-            touched: vec![Touch::default(); words],
+            touched: Touched::new(words),
             time: 0,
             floor: 0,
             after: [[0; 32]; 32],
@@ -84,7 +129,7 @@ impl Shared {
     fn advance(&mut self) {
         self.time += 1;
         if self.time > LAST_TIME {
-            self.touched.fill(Touch::default());
+            self.touched = Touched::new(self.touched.wrote.len());
             self.after = [[0; 32]; 32];
             self.time = 1;
         }
@@ -117,8 +162,8 @@ impl Shared {
         if self.checks.uninitialised {
             let states = &mut self.states[offset..offset + bytes];
             let free = match purpose {
-                Purpose::Write => states.iter().all(|s| *s != PENDING),
-                _ => states.iter().all(|s| *s == WRITTEN),
+                Purpose::Write => states.iter().fold(0, |any, s| any | s) & PENDING == 0,
+                _ => states.iter().fold(WRITTEN, |all, s| all & s) == WRITTEN,
             };
             if !free {
                 return Err(self.unready(offset, bytes, purpose));
@@ -159,35 +204,25 @@ impl Shared {
         let base = self.time << TIME_SHIFT | warp << WARP_SHIFT;
         let base = if matches!(purpose, Purpose::Atomic) { base | ATOMIC } else { base };
         let (first, end) = (offset / 4, (offset + bytes).div_ceil(4));
-        let whole = offset.is_multiple_of(4) && bytes.is_multiple_of(4);
-        if whole && matches!(purpose, Purpose::Read) && self.reread(first, end, base | 15) {
+        let common = (offset | bytes).is_multiple_of(4)
+            && match purpose {
+                Purpose::Read => self.touched.read_whole(first..end, self.floor, base | WHOLE),
+                Purpose::Write => self.touched.write_whole(first..end, self.floor, base | WHOLE),
+                Purpose::Atomic => false,
+            };
+        if common {
             return Ok(());
         }
         for word in first..end {
             let below = offset.saturating_sub(word * 4);
             let above = (word * 4 + 4).saturating_sub(offset + bytes);
-            let mine = Tag(base | (15 << below) & (15 >> above));
+            let mine = Tag(base | (WHOLE << below) & (WHOLE >> above));
             if let Some((earlier_kind, earlier)) = self.meet(word, mine, purpose) {
                 let address = (word * 4 + SHARED_BASE) as u64;
                 return Err(Fault::SharedRace { kind: purpose.kind(), address, earlier_kind, warp: earlier });
             }
         }
         Ok(())
-    }
-
-    /// The common case, without branches: words last written before the last barrier of the block, and not read by
-    /// others since. False if it is not that.
-    #[inline]
-    fn reread(&mut self, first: usize, end: usize, mine: u32) -> bool {
-        let (words, floor) = (&mut self.touched[first..end], self.floor);
-        let foreign = words.iter().fold(false, |foreign, word| {
-            let reader = word.read[0].0;
-            foreign | (word.wrote.0 >= floor) | ((reader >= floor) & (reader != mine))
-        });
-        if !foreign {
-            words.iter_mut().for_each(|word| word.read[0] = Tag(mine));
-        }
-        !foreign
     }
 
     #[inline(always)]
@@ -201,22 +236,43 @@ impl Shared {
     #[inline]
     fn meet(&mut self, word: usize, mine: Tag, purpose: Purpose) -> Option<(Kind, u32)> {
         let warp = mine.warp();
-        let Touch { wrote, read } = self.touched[word];
+        let wrote = self.touched.wrote[word];
         let both_atomic = wrote.0 & mine.0 & ATOMIC != 0;
         if wrote.overlaps(mine) && !both_atomic && !self.ordered(wrote, warp) {
             return Some((Kind::Write, wrote.warp()));
         }
+        let readers = [self.touched.read[word], self.touched.read_too[word]];
         if matches!(purpose, Purpose::Read) {
-            let slot = usize::from(read[0].warp() != warp && !self.ordered(read[0], warp));
-            let merged = if read[slot].same(mine) { Tag(read[slot].0 | mine.0) } else { mine };
-            self.touched[word].read[slot] = merged;
+            let taken = readers[0].warp() != warp && !self.ordered(readers[0], warp);
+            let reader = if taken { &mut self.touched.read_too[word] } else { &mut self.touched.read[word] };
+            *reader = reader.joined(mine);
             return None;
         }
-        if let Some(reader) = read.into_iter().find(|r| r.overlaps(mine) && !self.ordered(*r, warp)) {
+        if let Some(reader) = readers.into_iter().find(|r| r.overlaps(mine) && !self.ordered(*r, warp)) {
             return Some((Kind::Read, reader.warp()));
         }
-        self.touched[word].wrote = if wrote.same(mine) { Tag(wrote.0 | mine.0) } else { mine };
+        self.touched.wrote[word] = wrote.joined(mine);
         None
+    }
+
+    /// Reads a row of a matrix, 16 bytes at an address that is a multiple of them.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, at: u64, warp: u32) -> Result<[u32; 4], Fault> {
+        let offset = (at as usize).wrapping_sub(SHARED_BASE);
+        let ready = match self.states.get(offset..offset.wrapping_add(16)) {
+            Some(states) => !self.checks.uninitialised || *states == [WRITTEN; 16],
+            None => false,
+        };
+        let mine = self.time << TIME_SHIFT | warp << WARP_SHIFT | WHOLE;
+        let words = offset / 4..(offset / 4).wrapping_add(4);
+        if !ready || (self.checks.races && !self.touched.read_whole(words, self.floor, mine)) {
+            self.access(at, 16, Purpose::Read, warp)?;
+        }
+        let mut row = [0; 4];
+        for (word, bytes) in row.iter_mut().zip(self.data[offset..offset + 16].as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        Ok(row)
     }
 
     /// Checks the destination of a `cp.async` and marks it.
@@ -262,6 +318,14 @@ pub(crate) fn waves(addresses: &[u64; 32], active: u32, bytes: usize) -> (u64, u
 
 /// Waves of one phase: the most distinct words that any bank is asked for.
 fn phase_waves(addresses: &[u64], lanes: u32, bytes: usize) -> u64 {
+    if bytes == 16 {
+        // Whole groups of four banks, as the addresses are aligned: no two lanes in one group, no conflict.
+        let used = addresses.iter().enumerate().filter(|(lane, _)| lanes >> lane & 1 != 0);
+        let groups = used.fold(0u32, |groups, (_, at)| groups | 1 << (at >> 4 & 7));
+        if groups.count_ones() == lanes.count_ones() {
+            return 1;
+        }
+    }
     // Word number plus one that was first asked of each bank.
     let mut first = [0u64; 32];
     let mut conflict = false;

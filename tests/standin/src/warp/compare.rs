@@ -29,7 +29,7 @@ macro_rules! float_tests {
     ($operator:expr, $type:ty, $build:path) => {
         match $operator {
             "eq" => Some($build(|a: $type, b: $type| a == b)),
-            "ne" => Some($build(|a: $type, b: $type| a < b || a > b)),
+            "ne" => Some($build(|a: $type, b: $type| a != b && a.partial_cmp(&b).is_some())),
             "lt" => Some($build(|a: $type, b: $type| a < b)),
             "le" => Some($build(|a: $type, b: $type| a <= b)),
             "gt" => Some($build(|a: $type, b: $type| a > b)),
@@ -47,34 +47,35 @@ macro_rules! float_tests {
     };
 }
 
-/// The test of this operator and type, made into a handler by a function, and the kind of its sources.
-macro_rules! any_test {
-    ($operator:expr, $type:expr, $ftz:expr, $build:path) => {{
-        let operator = $operator;
-        let equality = matches!(operator, "eq" | "ne");
-        // Operators of the other sign's letters are no PTX.
-        let unsigned = !matches!(operator, "lo" | "ls" | "hi" | "hs");
-        match ($type, $ftz) {
-            ("b16", false) if equality => integer_tests!(operator, u16, $build).map(|t| (t, u16::KIND)),
-            ("b32", false) if equality => integer_tests!(operator, u32, $build).map(|t| (t, u32::KIND)),
-            ("b64", false) if equality => integer_tests!(operator, u64, $build).map(|t| (t, u64::KIND)),
-            ("u16", false) => integer_tests!(operator, u16, $build).map(|t| (t, u16::KIND)),
-            ("u32", false) => integer_tests!(operator, u32, $build).map(|t| (t, u32::KIND)),
-            ("u64", false) => integer_tests!(operator, u64, $build).map(|t| (t, u64::KIND)),
-            ("s16", false) if unsigned => integer_tests!(operator, i16, $build).map(|t| (t, i16::KIND)),
-            ("s32", false) if unsigned => integer_tests!(operator, i32, $build).map(|t| (t, i32::KIND)),
-            ("s64", false) if unsigned => integer_tests!(operator, i64, $build).map(|t| (t, i64::KIND)),
-            ("f16", false) => float_tests!(operator, half::f16, $build).map(|t| (t, half::f16::KIND)),
-            ("f32", false) => float_tests!(operator, f32, $build).map(|t| (t, f32::KIND)),
-            ("f32", true) => float_tests!(operator, Flushed, $build).map(|t| (t, f32::KIND)),
-            ("f64", false) => float_tests!(operator, f64, $build).map(|t| (t, f64::KIND)),
-            _ => None,
-        }
-    }};
+/// The handler of `setp`, and the kind of its sources.
+fn comparison(operator: &str, kind: &str, ftz: bool) -> Option<(Handler, Kind)> {
+    let equality = matches!(operator, "eq" | "ne");
+    // The operators with letters of their own for unsigned numbers are not for signed ones.
+    let signed = !matches!(operator, "lo" | "ls" | "hi" | "hs");
+    match (kind, ftz) {
+        ("b16", false) if equality => integer_tests!(operator, u16, test).map(|t| (t, u16::KIND)),
+        ("b32", false) if equality => integer_tests!(operator, u32, test).map(|t| (t, u32::KIND)),
+        ("b64", false) if equality => integer_tests!(operator, u64, test).map(|t| (t, u64::KIND)),
+        ("u16", false) => integer_tests!(operator, u16, test).map(|t| (t, u16::KIND)),
+        ("u32", false) => integer_tests!(operator, u32, test).map(|t| (t, u32::KIND)),
+        ("u64", false) => integer_tests!(operator, u64, test).map(|t| (t, u64::KIND)),
+        ("s16", false) if signed => integer_tests!(operator, i16, test).map(|t| (t, i16::KIND)),
+        ("s32", false) if signed => integer_tests!(operator, i32, test).map(|t| (t, i32::KIND)),
+        ("s64", false) if signed => integer_tests!(operator, i64, test).map(|t| (t, i64::KIND)),
+        ("f16", false) => float_tests!(operator, half::f16, test).map(|t| (t, half::f16::KIND)),
+        ("f32", false) => float_tests!(operator, f32, test).map(|t| (t, f32::KIND)),
+        ("f32", true) => float_tests!(operator, Flushed, test).map(|t| (t, f32::KIND)),
+        ("f64", false) => float_tests!(operator, f64, test).map(|t| (t, f64::KIND)),
+        _ => None,
+    }
 }
 
 fn class(kind: Kind) -> Class {
-    if kind.float { Class::Float } else { Class::Integer }
+    match kind {
+        Kind { float: true, bits: 16 } => Class::Half,
+        Kind { float: true, .. } => Class::Float,
+        _ => Class::Integer,
+    }
 }
 
 /// How `setp` combines its result with a third source.
@@ -104,7 +105,7 @@ pub(super) fn setp(opcode: &mut Opcode<'_>, frame: &mut Frame, operands: &[Opera
             [frame.destination(p, bit)?, frame.destination(q, bit)?, frame.source(a, word)?, frame.source(b, word)?];
         return Ok(Instruction::new(run, Class::Half).with(&slots));
     }
-    let Some((run, kind)) = any_test!(operator, kind, ftz, test) else {
+    let Some((run, kind)) = comparison(operator, kind, ftz) else {
         return opcode.unknown();
     };
     let (results, sources) = operands.split_first().ok_or("operands are missing")?;
@@ -183,7 +184,12 @@ pub(super) fn set(opcode: &mut Opcode<'_>, frame: &mut Frame, operands: &[Operan
             float_tests!(operator, f32, packed_set).map(|run| (run, Kind::bits(32)))
         }
         _ if result == "f16x2" => None,
-        _ => any_test!(operator, kind, ftz, set_handler),
+        "f16" if !ftz => float_tests!(operator, half::f16, set_handler).map(|run| (run, half::f16::KIND)),
+        "f32" if ftz => float_tests!(operator, Flushed, set_handler).map(|run| (run, f32::KIND)),
+        "f32" => float_tests!(operator, f32, set_handler).map(|run| (run, f32::KIND)),
+        "u32" if !ftz => integer_tests!(operator, u32, set_handler).map(|run| (run, u32::KIND)),
+        "s32" if !ftz => integer_tests!(operator, i32, set_handler).map(|run| (run, i32::KIND)),
+        _ => None,
     };
     let Some((run, kind)) = found else { return opcode.unknown() };
     let slots = [frame.destination(d, Kind::bits(width))?, frame.source(a, kind)?, frame.source(b, kind)?];
@@ -202,7 +208,10 @@ fn run_set<T: Value, F: Fn(T, T) -> bool + Copy>(
     active: u32,
 ) -> Step {
     let found = holds(warp, i.operands[1], i.operands[2], instance::<F>());
-    let result = std::array::from_fn(|lane| if found >> lane & 1 != 0 { i.immediate as u32 } else { 0 });
+    let mut result = [0; 32];
+    for (lane, value) in result.iter_mut().enumerate() {
+        *value = if found >> lane & 1 != 0 { i.immediate as u32 } else { 0 };
+    }
     u32::write(warp, i.operands[0], active, &result);
     Ok(())
 }

@@ -7,8 +7,9 @@ use half::f16;
 
 use super::rounding::{Rounding, float_from_float, float_from_integer, integer_from_float};
 use super::shape::{binary, unary};
-use super::value::Slot;
-use super::{Step, Warp};
+use super::simd::{narrow, widen};
+use super::value::{Slot, Value};
+use super::{Handler, Step, Warp};
 use crate::block::Block;
 use crate::ptx::frame::{Frame, exactly};
 use crate::ptx::instruction::{Class, Instruction, Opcode};
@@ -61,6 +62,14 @@ pub(super) fn decode(opcode: &mut Opcode<'_>, frame: &mut Frame, operands: &[Ope
     if opcode.rest().ends_with("f16x2.f32") {
         return pair(opcode, frame, operands);
     }
+    if let "rn.f16.f32" | "f32.f16" = opcode.rest() {
+        let [d, a] = exactly(operands)?;
+        let narrow = opcode.rest() == "rn.f16.f32";
+        let (to, from) = if narrow { (f16::KIND, f32::KIND) } else { (f32::KIND, f16::KIND) };
+        let slots = [frame.destination(d, to)?, frame.source(a, from)?];
+        let run: Handler = if narrow { run_half::<true> } else { run_half::<false> };
+        return Ok(Instruction::new(run, Class::Float).with(&slots));
+    }
     if let Some(shape) = frequent(opcode.rest()) {
         // Registers wider than their types need the general way.
         if let Ok(instruction) = shape.build(frame, operands) {
@@ -101,30 +110,60 @@ fn frequent(modifiers: &str) -> Option<super::shape::Shape> {
         "rni.s32.f32" => unary(|a: f32| a.round_ties_even() as i32),
         "rmi.s32.f32" => unary(|a: f32| a.floor() as i32),
         "sat.f32.f32" => unary(super::float::saturate),
-        "rn.f16.f32" => unary(|a: f32| f16::from_f32(a)).class(Class::Float),
-        "f32.f16" => unary(|a: f16| a.to_f32()),
         _ => return None,
     })
 }
 
 /// `cvt.{rn,rz}{.relu}.f16x2.f32 d, a, b`: b becomes the lower half.
 fn pair(opcode: &mut Opcode<'_>, frame: &mut Frame, operands: &[Operand]) -> Result<Instruction, String> {
-    fn join(high: f16, low: f16) -> u32 {
-        u32::from(high.to_bits()) << 16 | u32::from(low.to_bits())
-    }
-    fn rectified(value: f32) -> f32 {
-        if value.is_nan() { value } else { super::float::maximum(value, 0.0) }
-    }
-    fn truncated(value: f32) -> f16 {
-        f16::from_bits(float_from_float(value.into(), 16, Rounding::Zero) as u16)
-    }
-    let shape = match opcode.rest() {
-        "rn.f16x2.f32" => binary(|a: f32, b: f32| join(f16::from_f32(a), f16::from_f32(b))),
-        "rn.relu.f16x2.f32" => binary(|a: f32, b: f32| join(f16::from_f32(rectified(a)), f16::from_f32(rectified(b)))),
-        "rz.f16x2.f32" => binary(|a: f32, b: f32| join(truncated(a), truncated(b))),
+    let run: Handler = match opcode.rest() {
+        "rn.f16x2.f32" => run_pair::<false>,
+        "rn.relu.f16x2.f32" => run_pair::<true>,
+        "rz.f16x2.f32" => {
+            let truncated = |a: f32| float_from_float(a.into(), 16, Rounding::Zero) as u32;
+            let shape = binary(move |a: f32, b: f32| truncated(a) << 16 | truncated(b));
+            return shape.class(Class::Float).build(frame, operands);
+        }
         _ => return opcode.unknown(),
     };
-    shape.class(Class::Float).build(frame, operands)
+    let [d, a, b] = exactly(operands)?;
+    let slots = [frame.destination(d, Kind::bits(32))?, frame.source(a, f32::KIND)?, frame.source(b, f32::KIND)?];
+    Ok(Instruction::new(run, Class::Float).with(&slots))
+}
+
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,f16c,bmi2"))]
+fn run_pair<const RECTIFY: bool>(warp: &mut Warp, _: &mut Block<'_>, i: &Instruction, active: u32) -> Step {
+    let (high, low) = (u32::read(warp, i.operands[1]), u32::read(warp, i.operands[2]));
+    let mut floats = [0.0; 64];
+    for lane in 0..32 {
+        floats[lane * 2] = f32::from_bits(low[lane]);
+        floats[lane * 2 + 1] = f32::from_bits(high[lane]);
+    }
+    if RECTIFY {
+        floats.iter_mut().for_each(|x| *x = super::half::rectify(*x));
+    }
+    u32::write(warp, i.operands[0], active, &narrow(&floats));
+    Ok(())
+}
+
+/// `cvt.rn.f16.f32` and `cvt.f32.f16`.
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,f16c,bmi2"))]
+fn run_half<const NARROW: bool>(warp: &mut Warp, _: &mut Block<'_>, i: &Instruction, active: u32) -> Step {
+    let source = u32::read(warp, i.operands[1]);
+    let mut result = [0; 32];
+    if NARROW {
+        let mut floats = [0.0; 64];
+        for (lane, bits) in source.iter().enumerate() {
+            floats[lane * 2] = f32::from_bits(*bits);
+        }
+        result = narrow(&floats);
+    } else {
+        for (value, pair) in result.iter_mut().zip(widen(source).as_chunks::<2>().0) {
+            *value = pair[0].to_bits();
+        }
+    }
+    u32::write(warp, i.operands[0], active, &result);
+    Ok(())
 }
 
 fn modes(opcode: &mut Opcode<'_>) -> Result<Conversion, String> {
@@ -263,11 +302,4 @@ fn run(warp: &mut Warp, _: &mut Block<'_>, i: &Instruction, active: u32) -> Step
         _ => u64::write(warp, i.operands[0], active, &result),
     }
     Ok(())
-}
-
-/// The kind of a type's operands in most instructions.
-impl From<Type> for Kind {
-    fn from(kind: Type) -> Kind {
-        Kind { bits: kind.bits, float: kind.float }
-    }
 }

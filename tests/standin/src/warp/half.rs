@@ -27,11 +27,11 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     let outwards = (error > 0.0) == (sum > 0.0);
     let odd = if outwards { bits + 1 } else { bits.wrapping_sub(1) };
     // No error, or one that is not a number because the sum is infinite, leaves the sum.
-    f32::from_bits(if even && (error > 0.0 || error < 0.0) { odd } else { bits })
+    f32::from_bits(if even && error != 0.0 && error.is_finite() { odd } else { bits })
 }
 
 #[inline(always)]
-fn rectify(value: f32) -> f32 {
+pub(super) fn rectify(value: f32) -> f32 {
     if value.is_nan() { value } else { maximum(value, 0.0) }
 }
 
@@ -137,7 +137,8 @@ macro_rules! handlers {
                 results[n] = operation($($operand[n]),+);
             }
             // The upper halves of 16-bit registers stay zero.
-            let results = narrow(&results).map(|word| word & i.immediate as u32);
+            let mut results = narrow(&results);
+            results.iter_mut().for_each(|word| *word &= i.immediate as u32);
             u32::write(warp, i.operands[0], active, &results);
             Ok(())
         }

@@ -4,11 +4,11 @@ use super::shape::{Shape, binary, ternary, unary};
 
 /// `mul.hi` of 64 bits.
 fn high(a: i128, b: i128) -> i64 {
-    (a * b >> 64) as i64
+    ((a * b) >> 64) as i64
 }
 
 fn high_unsigned(a: u64, b: u64) -> u64 {
-    (u128::from(a) * u128::from(b) >> 64) as u64
+    ((u128::from(a) * u128::from(b)) >> 64) as u64
 }
 
 /// Division by zero gives an unspecified value (PTX ISA, `div`): all ones, as the hardware's routine does.
@@ -61,10 +61,10 @@ fn products(opcode: &str) -> Option<Shape> {
         "mul.lo.u16" | "mul.lo.s16" => binary(|a: u16, b: u16| a.wrapping_mul(b)),
         "mul.lo.u32" | "mul.lo.s32" => binary(|a: u32, b: u32| a.wrapping_mul(b)),
         "mul.lo.u64" | "mul.lo.s64" => binary(|a: u64, b: u64| a.wrapping_mul(b)),
-        "mul.hi.u16" => binary(|a: u16, b: u16| (u32::from(a) * u32::from(b) >> 16) as u16),
-        "mul.hi.s16" => binary(|a: i16, b: i16| (i32::from(a) * i32::from(b) >> 16) as i16),
-        "mul.hi.u32" => binary(|a: u32, b: u32| (u64::from(a) * u64::from(b) >> 32) as u32),
-        "mul.hi.s32" => binary(|a: i32, b: i32| (i64::from(a) * i64::from(b) >> 32) as i32),
+        "mul.hi.u16" => binary(|a: u16, b: u16| ((u32::from(a) * u32::from(b)) >> 16) as u16),
+        "mul.hi.s16" => binary(|a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16),
+        "mul.hi.u32" => binary(|a: u32, b: u32| ((u64::from(a) * u64::from(b)) >> 32) as u32),
+        "mul.hi.s32" => binary(|a: i32, b: i32| ((i64::from(a) * i64::from(b)) >> 32) as i32),
         "mul.hi.u64" => binary(high_unsigned),
         "mul.hi.s64" => binary(|a: i64, b: i64| high(a.into(), b.into())),
         "mul.wide.u16" => binary(|a: u16, b: u16| u32::from(a) * u32::from(b)),
@@ -94,12 +94,12 @@ fn products_and_sums(opcode: &str) -> Option<Shape> {
         "mad.lo.u16" | "mad.lo.s16" => ternary(|a: u16, b: u16, c: u16| a.wrapping_mul(b).wrapping_add(c)),
         "mad.lo.u32" | "mad.lo.s32" => ternary(|a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c)),
         "mad.lo.u64" | "mad.lo.s64" => ternary(|a: u64, b: u64, c: u64| a.wrapping_mul(b).wrapping_add(c)),
-        "mad.hi.u16" => ternary(|a: u16, b: u16, c: u16| ((u32::from(a) * u32::from(b) >> 16) as u16).wrapping_add(c)),
-        "mad.hi.s16" => ternary(|a: i16, b: i16, c: i16| ((i32::from(a) * i32::from(b) >> 16) as i16).wrapping_add(c)),
-        "mad.hi.u32" => ternary(|a: u32, b: u32, c: u32| ((u64::from(a) * u64::from(b) >> 32) as u32).wrapping_add(c)),
-        "mad.hi.s32" => ternary(|a: i32, b: i32, c: i32| ((i64::from(a) * i64::from(b) >> 32) as i32).wrapping_add(c)),
+        "mad.hi.u16" => ternary(|a: u16, b: u16, c: u16| (((u32::from(a) * u32::from(b)) >> 16) as u16).wrapping_add(c)),
+        "mad.hi.s16" => ternary(|a: i16, b: i16, c: i16| (((i32::from(a) * i32::from(b)) >> 16) as i16).wrapping_add(c)),
+        "mad.hi.u32" => ternary(|a: u32, b: u32, c: u32| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c)),
+        "mad.hi.s32" => ternary(|a: i32, b: i32, c: i32| (((i64::from(a) * i64::from(b)) >> 32) as i32).wrapping_add(c)),
         "mad.hi.sat.s32" => {
-            ternary(|a: i32, b: i32, c: i32| ((i64::from(a) * i64::from(b) >> 32) as i32).saturating_add(c))
+            ternary(|a: i32, b: i32, c: i32| (((i64::from(a) * i64::from(b)) >> 32) as i32).saturating_add(c))
         }
         "mad.hi.u64" => ternary(|a: u64, b: u64, c: u64| high_unsigned(a, b).wrapping_add(c)),
         "mad.hi.s64" => ternary(|a: i64, b: i64, c: i64| high(a.into(), b.into()).wrapping_add(c)),

@@ -4,7 +4,6 @@ use super::value::Slot;
 use super::{Step, Warp, all_lanes, in_lane};
 use crate::block::Block;
 use crate::fault::{Fault, Kind, Space};
-use crate::memory::Purpose;
 use crate::ptx::frame::{Frame, elements, exactly};
 use crate::ptx::instruction::{Class, Instruction, Opcode};
 use crate::ptx::operand::{Kind as OperandKind, Operand};
@@ -75,20 +74,17 @@ fn read_row(warp: &Warp, block: &mut Block<'_>, at: u64) -> Result<[u32; 4], Fau
     if !at.is_multiple_of(ROW as u64) {
         return Err(Fault::Misaligned { kind: Kind::Read, space: Space::Shared, address: at, bytes: ROW });
     }
-    let offset = block.shared.access(at, ROW, Purpose::Read, warp.index)?;
-    let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(block.shared.bytes(offset, ROW).as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    Ok(words)
+    block.shared.row(at, warp.index)
 }
 
 /// The matrix with rows and columns exchanged; two elements a word, four words a row.
 #[inline(always)]
 fn transpose(words: &[u32; 32]) -> [u32; 32] {
     let element = |row: usize, column: usize| words[row * 4 + column / 2] >> (column % 2 * 16) & 0xffff;
-    std::array::from_fn(|n| {
+    let mut transposed = [0; 32];
+    for (n, word) in transposed.iter_mut().enumerate() {
         let (row, column) = (n / 4, n % 4 * 2);
-        element(column, row) | element(column + 1, row) << 16
-    })
+        *word = element(column, row) | element(column + 1, row) << 16;
+    }
+    transposed
 }

@@ -176,13 +176,18 @@ fn run_load<const BYTES: usize>(warp: &mut Warp, block: &mut Block<'_>, i: &Inst
         .transfer(warp, block, &mut stage)?;
     for (n, slot) in i.operands[..form.count].iter().enumerate() {
         let at = |lane: usize| lane * BYTES + n * form.width;
-        let word = |lane: usize| u32::from_le_bytes(stage.0[at(lane)..][..4].try_into().unwrap_or_default());
         if form.width == 4 && form.register == 32 {
-            let values = std::array::from_fn(word);
+            let mut values = [0; 32];
+            for (lane, value) in values.iter_mut().enumerate() {
+                *value = u32::from_le_bytes(stage.0[at(lane)..][..4].try_into().unwrap_or_default());
+            }
             u32::write(warp, *slot, lanes, &values);
             continue;
         }
-        let values: [u64; 32] = std::array::from_fn(|lane| extend(&stage.0[at(lane)..][..form.width], form));
+        let mut values = [0; 32];
+        for (lane, value) in values.iter_mut().enumerate() {
+            *value = extend(&stage.0[at(lane)..][..form.width], form);
+        }
         match Kind::bits(form.register).file() {
             File::Long => u64::write(warp, *slot, lanes, &values),
             _ => u32::write(warp, *slot, lanes, &values.map(|value| value as u32)),
@@ -209,6 +214,12 @@ fn run_store<const BYTES: usize>(warp: &mut Warp, block: &mut Block<'_>, i: &Ins
     let mut stage = Stage([0; 512]);
     for (n, slot) in i.operands[..form.count].iter().enumerate() {
         let long = Kind::bits(form.register).file() == File::Long;
+        if form.width == 4 && !long {
+            for (lane, value) in u32::read(warp, *slot).iter().enumerate() {
+                stage.0[lane * BYTES + n * 4..][..4].copy_from_slice(&value.to_le_bytes());
+            }
+            continue;
+        }
         for lane in 0..32 {
             let value = if long { u64::read(warp, *slot)[lane] } else { u32::read(warp, *slot)[lane].into() };
             let at = lane * BYTES + n * form.width;

@@ -57,12 +57,13 @@ fn fragment(operand: &Operand, count: usize) -> Result<&[Operand], String> {
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,f16c,bmi2"))]
 fn run<const K8: usize, const SINGLE: bool>(warp: &mut Warp, _: &mut Block<'_>, i: &Instruction, lanes: u32) -> Step {
     all_lanes(lanes)?;
-    let b: [Tile; K8] = std::array::from_fn(|k| simd::transpose(simd::tile(u32::read(warp, i.operands[B + k]))));
+    let b: [Tile; K8] = std::array::from_fn(|k| simd::transpose(&simd::tile(u32::read(warp, i.operands[B + k]))));
     for half in 0..2 {
         let mut sums: Tile = match SINGLE {
-            true => {
-                interleave(u32::read(warp, i.operands[C + half * 2]), u32::read(warp, i.operands[C + half * 2 + 1]))
-            }
+            true => simd::interleave(
+                u32::read(warp, i.operands[C + half * 2]),
+                u32::read(warp, i.operands[C + half * 2 + 1]),
+            ),
             false => simd::tile(u32::read(warp, i.operands[C + half])),
         };
         for (k, b) in b.iter().enumerate() {
@@ -71,7 +72,7 @@ fn run<const K8: usize, const SINGLE: bool>(warp: &mut Warp, _: &mut Block<'_>, 
         }
         match SINGLE {
             true => {
-                let [even, odd] = separate(&sums);
+                let [even, odd] = simd::separate(&sums);
                 *u32::register(warp, i.operands[D + half * 2]) = even;
                 *u32::register(warp, i.operands[D + half * 2 + 1]) = odd;
             }
@@ -79,20 +80,4 @@ fn run<const K8: usize, const SINGLE: bool>(warp: &mut Warp, _: &mut Block<'_>, 
         }
     }
     Ok(())
-}
-
-/// Accumulators of 32 bits: the even columns are in one register, the odd ones in the next.
-#[inline(always)]
-fn interleave(even: &[u32; 32], odd: &[u32; 32]) -> Tile {
-    std::array::from_fn(|row| {
-        std::array::from_fn(|column| {
-            let register = if column % 2 == 0 { even } else { odd };
-            f32::from_bits(register[row * 4 + column / 2])
-        })
-    })
-}
-
-#[inline(always)]
-fn separate(tile: &Tile) -> [[u32; 32]; 2] {
-    [0, 1].map(|odd| std::array::from_fn(|lane| tile[lane / 4][lane % 4 * 2 + odd].to_bits()))
 }

@@ -41,9 +41,9 @@ impl Shape {
 #[inline(always)]
 pub(super) fn instance<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0, "an operation must not capture anything") };
-    // SAFETY: a type of size zero has no bytes to initialise, and the caller of `unary` and its likes had an
-    // instance of it, so it is inhabited.
-    unsafe { std::mem::MaybeUninit::uninit().assume_init() }
+    // SAFETY: any aligned pointer is good for a read of no bytes, and the caller of `unary` and its likes had an
+    // instance, so the type has a value.
+    unsafe { std::ptr::NonNull::<F>::dangling().read() }
 }
 
 fn class(kind: Kind) -> Class {

@@ -95,10 +95,17 @@ impl Local {
 #[inline(always)]
 pub(super) fn addresses(warp: &Warp, i: &Instruction, n: usize) -> [u64; 32] {
     let offset = i.immediate as i32;
-    match i.immediate >> 32 & 1 {
-        0 => u32::read(warp, i.operands[n]).map(|base| u64::from(base.wrapping_add_signed(offset))),
-        _ => u64::read(warp, i.operands[n]).map(|base| base.wrapping_add_signed(i64::from(offset))),
+    let mut addresses = [0; 32];
+    if i.immediate >> 32 & 1 == 0 {
+        for (at, base) in addresses.iter_mut().zip(u32::read(warp, i.operands[n])) {
+            *at = u64::from(base.wrapping_add_signed(offset));
+        }
+    } else {
+        for (at, base) in addresses.iter_mut().zip(u64::read(warp, i.operands[n])) {
+            *at = base.wrapping_add_signed(i64::from(offset));
+        }
     }
+    addresses
 }
 
 /// Data of a request, lane after lane, without gaps.
@@ -268,13 +275,13 @@ impl Request<'_> {
         match self.place(warp, block, lane, at, bytes) {
             Ok(place) => {
                 let staged = &mut stage.0[lane * self.bytes..][..bytes];
+                let (from, to) = match self.purpose {
+                    Purpose::Read => (place.cast_const(), staged.as_mut_ptr()),
+                    Purpose::Write | Purpose::Atomic => (staged.as_ptr(), place),
+                };
                 // SAFETY: `place` points to that many bytes of device, shared, local or parameter memory, which the
                 // stage is no part of; nothing else uses them during this call.
-                match self.purpose {
-                    Purpose::Read => unsafe { place.copy_to_nonoverlapping(staged.as_mut_ptr(), bytes) },
-                    // SAFETY: the same.
-                    _ => unsafe { place.copy_from_nonoverlapping(staged.as_ptr(), bytes) },
-                }
+                unsafe { from.copy_to_nonoverlapping(to, bytes) };
                 Ok(())
             }
             Err(fault) => self.blame(warp, block, lane, count, fault),
