@@ -63,6 +63,18 @@ struct SliceSum {
         v[1][2 * half + 1] += b.y;
     }
 
+    __device__ __forceinline__ void multiply_pixel(int half, uint2 value) {
+        const float2 a = unpack_half2(value.x), b = unpack_half2(value.y);
+        v[0][2 * half] *= a.x;
+        v[0][2 * half + 1] *= a.y;
+        v[1][2 * half] *= b.x;
+        v[1][2 * half + 1] *= b.y;
+    }
+
+    __device__ __forceinline__ void clear() {
+        apply([](float) { return 0.0f; });
+    }
+
     // Every sum x becomes f(x).
     template <class F>
     __device__ __forceinline__ void apply(F f) {
