@@ -246,3 +246,79 @@ fn a_captured_pipeline_lets_the_next_upload_start_before_the_kernel_ends() {
     assert!(uploads[1].overlaps(kernels[0]), "{uploads:?} {kernels:?}");
     assert!(!uploads[0].overlaps(kernels[0]) && !uploads[0].overlaps(uploads[1]));
 }
+
+#[test]
+fn captures_do_not_mix_and_end_where_and_by_whom_they_began() {
+    let run = isolated("captures_do_not_mix_and_end_where_and_by_whom_they_began", &[], || {
+        start(0);
+        let (one, two) = (stream(), stream());
+        let (first, second) = (event(), event());
+        begin_capture(one);
+        begin_capture(two);
+        record(first, one);
+        assert_eq!(wait(two, first), CUresult::STREAM_CAPTURE_MERGE);
+        assert_eq!(end_capture(one), Err(CUresult::STREAM_CAPTURE_INVALIDATED));
+        assert_eq!(end_capture(two), Err(CUresult::STREAM_CAPTURE_INVALIDATED));
+
+        begin_capture(one);
+        record(second, one);
+        ok(wait(two, second));
+        let elsewhere = std::thread::spawn(move || end_capture(one)).join().unwrap();
+        assert_eq!(elsewhere, Err(CUresult::STREAM_CAPTURE_WRONG_THREAD));
+        assert_eq!(end_capture(two), Err(CUresult::STREAM_CAPTURE_UNMATCHED));
+        assert_eq!(end_capture(one), Err(CUresult::STREAM_CAPTURE_INVALIDATED));
+        release(&[], &[one, two], &[first, second], &[]);
+        stop(0);
+    });
+    let Some(run) = run else { return };
+    run.clean();
+}
+
+#[test]
+fn the_default_stream_may_not_wait_for_a_captured_one() {
+    let run = isolated("the_default_stream_may_not_wait_for_a_captured_one", &[], || {
+        start(0);
+        let at = memory(64);
+        // SAFETY: a pointer to a local variable.
+        let blocking = unsafe { get(|stream| cuStreamCreate(stream, 0)) };
+        begin_capture(blocking);
+        // SAFETY: no pointers.
+        assert_eq!(unsafe { cuMemsetD8Async(at, 0, 64, 0) }, CUresult::STREAM_CAPTURE_IMPLICIT);
+        assert_eq!(end_capture(blocking), Err(CUresult::STREAM_CAPTURE_INVALIDATED));
+        release(&[at], &[blocking], &[], &[]);
+        stop(0);
+    });
+    let Some(run) = run else { return };
+    run.clean();
+}
+
+#[test]
+fn a_graph_launched_into_a_capture_becomes_part_of_it() {
+    let run = isolated("a_graph_launched_into_a_capture_becomes_part_of_it", &[("ORDER", "lazy:last")], || {
+        start(0);
+        let (origin, side) = (stream(), stream());
+        let (at, output) = (memory(64), pinned(64));
+        let inner = fork_and_join(origin, side, at, output);
+        let executable = instantiate(inner);
+        begin_capture(origin);
+        ok(launch(executable, origin));
+        // SAFETY: no pointers.
+        ok(unsafe { cuMemsetD8Async(at, 9, 64, origin) });
+        ok(download(&mut output[..8], at, origin));
+        let outer = end_capture(origin).unwrap();
+        let outer_executable = instantiate(outer);
+        ok(launch(outer_executable, origin));
+        ok(synchronise(origin));
+        assert_eq!((output[0], output[8], output[63]), (9, 2, 3));
+        // SAFETY: no pointers.
+        unsafe {
+            [inner, outer].iter().for_each(|graph| ok(cuGraphDestroy(*graph)));
+            [executable, outer_executable].iter().for_each(|graph| ok(cuGraphExecDestroy(*graph)));
+        }
+        ok(free_pinned(output));
+        release(&[at], &[origin, side], &[], &[]);
+        stop(0);
+    });
+    let Some(run) = run else { return };
+    run.clean();
+}

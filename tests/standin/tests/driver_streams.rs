@@ -298,3 +298,48 @@ fn elapsed_time_is_that_of_the_ideal_device() {
     let Some(run) = run else { return };
     run.clean();
 }
+
+#[test]
+fn a_query_lets_one_more_operation_run() {
+    let run = isolated("a_query_lets_one_more_operation_run", &[("ORDER", "lazy")], || {
+        start(0);
+        // SAFETY: a pointer to a local variable.
+        let stream = unsafe { get(|stream| cuStreamCreateWithPriority(stream, 1, -9)) };
+        // SAFETY: a pointer to a local variable.
+        assert_eq!(unsafe { get(|priority| cuStreamGetPriority(stream, priority)) }, -5);
+        let at = memory(64);
+        // SAFETY: no pointers.
+        unsafe {
+            (1..4).for_each(|byte| ok(cuMemsetD8Async(at, byte, 64, stream)));
+            let answers = [(); 3].map(|()| cuStreamQuery(stream));
+            assert_eq!(answers, [CUresult::NOT_READY, CUresult::NOT_READY, CUresult::SUCCESS]);
+        }
+        release(&[at], &[stream], &[], &[]);
+        stop(0);
+    });
+    let Some(run) = run else { return };
+    run.clean();
+}
+
+#[test]
+fn each_thread_has_a_default_stream_of_its_own() {
+    let run = isolated("each_thread_has_a_default_stream_of_its_own", &[("ORDER", "lazy")], || {
+        start(0);
+        let (one, two) = (memory(64), memory(64));
+        let fill = move |at| {
+            start(0);
+            // SAFETY: no pointers.
+            ok(unsafe { cuMemsetD8Async(at, 1, 64, 2) });
+        };
+        fill(one);
+        std::thread::spawn(move || fill(two)).join().unwrap();
+        // SAFETY: no pointers.
+        ok(unsafe { cuStreamSynchronize(2) });
+        release(&[one, two], &[], &[], &[]);
+        (0..3).for_each(|_| stop(0));
+    });
+    let Some(run) = run else { return };
+    run.clean();
+    let streams: Vec<_> = run.report.operations.iter().map(|o| o.stream).collect();
+    assert_eq!(streams, [1, 2]);
+}

@@ -1,6 +1,6 @@
 //! What a process did with the driver: written as JSON to the file that `SRUP_STANDIN_REPORT` names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -134,16 +134,17 @@ impl Report {
     #[must_use]
     pub fn is_ordered(&self, earlier: u32, later: u32) -> bool {
         let by_id: BTreeMap<u32, &Operation> = self.operations.iter().map(|o| (o.id, o)).collect();
-        let mut seen = std::collections::BTreeSet::new();
-        let mut open = vec![later];
+        let mut seen = BTreeSet::new();
+        // What the host had waited for before an earlier operation it had waited for before this one.
+        let waited = self.host_waits.iter().filter(|wait| wait.issued < later).flat_map(|wait| &wait.ended);
+        let mut open: Vec<u32> = waited.copied().collect();
+        open.extend(by_id.get(&later).into_iter().flat_map(|o| &o.dependencies));
         while let Some(id) = open.pop() {
-            let Some(operation) = by_id.get(&id).filter(|_| id > earlier && seen.insert(id)) else { continue };
-            let waited = self.host_waits.iter().filter(|wait| wait.issued < id).flat_map(|wait| &wait.ended);
-            for before in operation.dependencies.iter().chain(waited) {
-                if *before == earlier {
-                    return true;
-                }
-                open.push(*before);
+            if id == earlier {
+                return true;
+            }
+            if id > earlier && seen.insert(id) {
+                open.extend(by_id.get(&id).into_iter().flat_map(|o| &o.dependencies));
             }
         }
         false

@@ -131,6 +131,14 @@ impl Driver {
         self.cancel(device);
     }
 
+    /// A panic left work half done: nothing can be trusted any more.
+    pub(crate) fn fail_itself(&mut self, call: &str) {
+        for device in 0..self.devices.len() {
+            let text = format!("{call}: a fault of the stand-in itself, see the panic above");
+            self.break_context(device, text, None, CUresult::UNKNOWN);
+        }
+    }
+
     /// Reports a call that cannot be right, and gives its code; the context lives on.
     pub(crate) fn refuse(&mut self, text: String, code: CUresult) -> CUresult {
         self.log.found(text, None, code);
