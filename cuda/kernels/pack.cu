@@ -1,6 +1,6 @@
-// Three planes of f32 to frames: RGB from 0 to 1 (clamped) to YUV, grey or packed RGB; for luma networks on RGB input, Y at
-// the size of the output with Cb and Cr at the size of the input to packed RGB. Alpha comes from the input frame. What is
-// raised or lowered goes by tables (common/separable.cuh).
+// Planes of f32 to frames: RGB from 0 to 1 (clamped) to YUV, grey or packed RGB; Y from 0 to 1 to codes; for luma networks
+// on RGB input, Y at the size of the output with Cb and Cr at the size of the input to packed RGB. Alpha comes from the input
+// frame. What is raised or lowered goes by tables (common/separable.cuh).
 //
 // Input: [channels][height][width], tight. A value that is infinite or not a number sets `flag` to 1; no other value is
 // ever written to it. Without resampling a thread makes four pixels of a row and a block 256 x 4 pixels; with it a block
@@ -14,19 +14,20 @@ struct Rgb {
     float r[4], g[4], b[4];
 };
 
+// Zero if all four values are numbers, else not a number: so is zero times what is none.
+__device__ __forceinline__ float zero_if_finite(const float (&v)[4]) {
+    return __fmaf_rn(v[0], 0.0f, __fmaf_rn(v[1], 0.0f, __fmaf_rn(v[2], 0.0f, v[3] * 0.0f)));
+}
+
 // Four pixels of a row that begins at `row`, clamped; false if one of them is infinite or not a number.
 __device__ __forceinline__ bool load_rgb(const float* row, u64 plane, const Quad& q, Rgb& c) {
     quad_load(row, q, c.r);
     quad_load(row + plane, q, c.g);
     quad_load(row + 2 * plane, q, c.b);
-    // Zero times a number is zero, and nothing else is.
-    float zeros = 0.0f;
+    const bool finite = zero_if_finite(c.r) + zero_if_finite(c.g) + zero_if_finite(c.b) == 0.0f;
 #pragma unroll
-    for (u32 i = 0; i < 4; ++i) {
-        zeros = __fmaf_rn(c.r[i], 0.0f, __fmaf_rn(c.g[i], 0.0f, __fmaf_rn(c.b[i], 0.0f, zeros)));
-        c.r[i] = clamp_unit(c.r[i]), c.g[i] = clamp_unit(c.g[i]), c.b[i] = clamp_unit(c.b[i]);
-    }
-    return zeros == 0.0f;
+    for (u32 i = 0; i < 4; ++i) c.r[i] = clamp_unit(c.r[i]), c.g[i] = clamp_unit(c.g[i]), c.b[i] = clamp_unit(c.b[i]);
+    return finite;
 }
 
 __device__ __forceinline__ void quad_write_sum(const Plane& p, u32 y, const Quad& q, const Affine& matrix, u32 row,
@@ -48,7 +49,7 @@ __device__ __forceinline__ void pack_planar(const float* image, const Plane& lum
     const Quad q = quad_of_thread(luma.width, aligned);
     if (q.count == 0) return;
     Rgb c;
-    if (!load_rgb(image + (u64)y * luma.width, (u64)luma.width * luma.height, q, c)) *flag = 1;
+    if (!load_rgb(image + (u64)y * luma.width, (u64)luma.width * luma.height, q, c)) raise(flag);
     quad_write_sum(luma, y, q, matrix, 0, c);
     if (CHROMA) {
         quad_write_sum(u, y, q, matrix, 1, c);
@@ -66,6 +67,21 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     pack_planar<false>(image, luma, luma, luma, matrix, flag);
 }
 
+// Y from 0 to 1 to its codes.
+extern "C" __global__ void __launch_bounds__(BLOCK) pack_y_f32(const float* image, const Plane luma, u32* flag) {
+    const u32 y = quad_row();
+    if (y >= luma.height) return;
+    const Quad q = quad_of_thread(luma.width, luma.width % 4 == 0 && quad_aligned(luma, y));
+    if (q.count == 0) return;
+    float v[4];
+    quad_load(image + (u64)y * luma.width, q, v);
+    if (zero_if_finite(v) != 0.0f) raise(flag);
+    u32 code[4];
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) code[i] = sample_code(v[i], luma.max_code, luma.max_code);
+    quad_write(luma, y, q, code);
+}
+
 // A packed pixel; `last` is its fourth byte, in place.
 __device__ __forceinline__ u32 pixel_of(float r, float g, float b, u32 reversed, u32 last) {
     const u32 first = sample_code(reversed ? b : r, 255.0f, 255.0f), third = sample_code(reversed ? r : b, 255.0f, 255.0f);
@@ -80,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     const Quad q = quad_of_thread(target.width, target.width % 4 == 0 && quad_aligned(target, y));
     if (q.count == 0) return;
     Rgb c;
-    if (!load_rgb(image + (u64)y * target.width, (u64)target.width * target.height, q, c)) *flag = 1;
+    if (!load_rgb(image + (u64)y * target.width, (u64)target.width * target.height, q, c)) raise(flag);
     u32 pixel[4];
 #pragma unroll
     for (u32 i = 0; i < 4; ++i) pixel[i] = pixel_of(c.r[i], c.g[i], c.b[i], reversed, target.group == 4 ? 0xff000000u : 0);
@@ -109,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
         if (!inside) return;
         const float* at = image + (u64)y * target.width + x;
         const float r = __ldg(at), g = __ldg(at + plane), b = __ldg(at + 2 * plane);
-        if (!(is_finite(r) && is_finite(g) && is_finite(b))) *flag = 1;
+        if (!(is_finite(r) && is_finite(g) && is_finite(b))) raise(flag);
         store_pixel(target, y, x, pixel_of(r, g, b, reversed, sample_code(a[0], 1.0f, 255.0f) << 24));
     });
 }
@@ -131,7 +147,7 @@ __device__ __forceinline__ void pack_luma(const float* image, const Plane& cb, c
     __syncthreads();
     tile.run_along(tile.columns(), [&](u32 x, u32 y, bool inside, const float(&c)[N]) {
         const float luma = inside ? __ldg(image + (u64)y * target.width + x) : 0.0f;
-        if (!is_finite(luma)) *flag = 1;
+        if (!is_finite(luma)) raise(flag);
         const float r = affine(matrix, 0, luma, c[0], c[1]), g = affine(matrix, 1, luma, c[0], c[1]);
         const float b = affine(matrix, 2, luma, c[0], c[1]);
         const u32 last = ALPHA ? sample_code(c[N - 1], 1.0f, 255.0f) << 24 : 0xff000000u;
@@ -181,7 +197,7 @@ __device__ __forceinline__ void pack_subsampled(const float* image, const Plane&
             for (u32 i = 0; i < 4; ++i) chroma[k][i] = affine(matrix, k + 1, c.r[i], c.g[i], c.b[i]);
         if (x >= left && x < right && y >= top && y < bottom) quad_write_sum(luma, y, quad_at(luma, y, x), matrix, 0, c);
     });
-    if (!finite) *flag = 1;
+    if (!finite) raise(flag);
     __syncthreads();
     if (VERTICAL) {
         tile.run_down();

@@ -1,7 +1,7 @@
-// Frames to three planes of f32: YUV, grey or packed RGB to RGB from 0 to 1 (clamped), packed RGB to Y, Cb, Cr. A matrix
-// takes codes to values.
+// Frames to planes of f32: YUV, grey or packed RGB to RGB from 0 to 1 (clamped), packed RGB to Y, Cb, Cr, by a matrix from
+// codes to values; or Y alone, over its largest code.
 //
-// Output: [3][height][width], tight. Without subsampled chroma a thread makes four pixels of a row and a block 256 x 4
+// Output: [channels][height][width], tight. Without subsampled chroma a thread makes four pixels of a row and a block 256 x 4
 // pixels, nothing is shared; with it a block makes 64 x 16 pixels, chroma raised by tables (common/separable.cuh).
 // Bound: memory, 12 bytes written a pixel and the codes read once.
 #include "common/colour.cuh"
@@ -58,6 +58,20 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
 extern "C" __global__ void __launch_bounds__(BLOCK)
     unpack_gray_f32(const Plane luma, const Affine matrix, const Limits limits, float* image) {
     unpack_planar<false>(luma, luma, luma, matrix, limits, image);
+}
+
+// Y over its largest code.
+extern "C" __global__ void __launch_bounds__(BLOCK) unpack_y_f32(const Plane luma, float* image) {
+    const u32 y = quad_row();
+    if (y >= luma.height) return;
+    const Quad q = quad_of_thread(luma.width, luma.width % 4 == 0 && quad_aligned(luma, y));
+    if (q.count == 0) return;
+    const float gain = 1.0f / luma.max_code;
+    float v[4];
+    quad_read(luma, y, q, v);
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) v[i] *= gain;
+    quad_store(image + (u64)y * luma.width, q, v);
 }
 
 // Packed pixels of three or four bytes; `reversed` where blue comes first.

@@ -62,3 +62,6 @@ __device__ __forceinline__ void sample_store(const Plane& p, u32 y, u32 x, float
 
 // Whether a value is neither infinite nor NaN.
 __device__ __forceinline__ bool is_finite(float v) { return (__float_as_uint(v) & 0x7f800000u) != 0x7f800000u; }
+
+// Sets a word to 1, from whichever threads: they meet there, so the store is an atomic one.
+__device__ __forceinline__ void raise(u32* flag) { asm volatile("red.global.or.b32 [%0], 1;" ::"l"(flag) : "memory"); }

@@ -89,6 +89,20 @@ pub fn pack_gray(
     Launch::new(device, (&SOURCE, name), grid(luma.size(), STRIP, 1), BLOCK, 0, arguments)
 }
 
+/// Y from 0 to 1, a picture of one channel, to its codes.
+///
+/// # Errors
+/// [`Error::Shape`] if sizes or samples do not fit.
+pub fn pack_y(device: &Device, image: &Image, luma: &Plane, flag: &Buffer) -> Result<Launch, Error> {
+    let name = "pack_y_f32";
+    check_image(name, image, 1, luma, flag)?;
+    let sample = luma.sample();
+    ensure(name, sample.kind != Kind::F32 && sample.group == 1, || format!("{sample:?}"))?;
+    ensure_aligned(name, luma)?;
+    let arguments = Arguments::default().buffer(image.buffer()).plane(luma).buffer(flag);
+    Launch::new(device, (&SOURCE, name), grid(luma.size(), STRIP, 1), BLOCK, 0, arguments)
+}
+
 /// Alpha of the input frame, and how it is resampled.
 #[derive(Clone, Copy, Debug)]
 pub struct Alpha<'a> {

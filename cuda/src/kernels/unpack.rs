@@ -26,7 +26,7 @@ pub fn unpack_yuv(
 ) -> Result<Launch, Error> {
     let [u, v] = chroma;
     let name = if scaling.is_some() { "unpack_yuv_f32" } else { "unpack_444_f32" };
-    check_image(name, image, luma)?;
+    check_image(name, image, 3, luma)?;
     let sizes = scaling.map_or((luma.size(), luma.size()), |s| (s.input_size(), s.output_size()));
     ensure(name, (u.size(), v.size(), luma.size()) == (sizes.0, sizes.0, sizes.1), || {
         format!("luma of {:?}, chroma of {:?} and {:?}", luma.size(), u.size(), v.size())
@@ -55,11 +55,25 @@ pub fn unpack_yuv(
 /// [`Error::Shape`] if sizes or samples do not fit.
 pub fn unpack_gray(device: &Device, luma: &Plane, matrix: &Affine, image: &Image) -> Result<Launch, Error> {
     let name = "unpack_gray_f32";
-    check_image(name, image, luma)?;
+    check_image(name, image, 3, luma)?;
     let sample = luma.sample();
     ensure(name, sample.kind != Kind::F32 && sample.group == 1, || format!("{sample:?}"))?;
     ensure_aligned(name, luma)?;
     let arguments = Arguments::default().plane(luma).affine(matrix).value(UNIT).buffer(image.buffer());
+    Launch::new(device, (&SOURCE, name), grid(luma.size(), STRIP, 1), BLOCK, 0, arguments)
+}
+
+/// Y to a picture of one channel, the codes over the largest.
+///
+/// # Errors
+/// [`Error::Shape`] if sizes or samples do not fit.
+pub fn unpack_y(device: &Device, luma: &Plane, image: &Image) -> Result<Launch, Error> {
+    let name = "unpack_y_f32";
+    check_image(name, image, 1, luma)?;
+    let sample = luma.sample();
+    ensure(name, sample.kind != Kind::F32 && sample.group == 1, || format!("{sample:?}"))?;
+    ensure_aligned(name, luma)?;
+    let arguments = Arguments::default().plane(luma).buffer(image.buffer());
     Launch::new(device, (&SOURCE, name), grid(luma.size(), STRIP, 1), BLOCK, 0, arguments)
 }
 
@@ -76,7 +90,7 @@ pub fn unpack_rgb(
     image: &Image,
 ) -> Result<Launch, Error> {
     let name = "unpack_rgb_f32";
-    check_image(name, image, source)?;
+    check_image(name, image, 3, source)?;
     let sample = source.sample();
     let packed = sample.kind == Kind::U8 && matches!(sample.group, 3 | 4) && sample.part == 0;
     ensure(name, packed, || format!("{sample:?}"))?;
@@ -89,7 +103,7 @@ pub fn unpack_rgb(
     Launch::new(device, (&SOURCE, name), grid(source.size(), STRIP, 1), BLOCK, 0, arguments)
 }
 
-fn check_image(name: &'static str, image: &Image, plane: &Plane) -> Result<(), Error> {
+fn check_image(name: &'static str, image: &Image, channels: usize, plane: &Plane) -> Result<(), Error> {
     let (height, width) = plane.size();
-    ensure(name, image.shape() == (3, height, width), || format!("{height}x{width} to {:?}", image.shape()))
+    ensure(name, image.shape() == (channels, height, width), || format!("{height}x{width} to {:?}", image.shape()))
 }

@@ -1,6 +1,6 @@
 //! Planes of f32 to frames.
 
-use srup_cuda::kernels::pack::{Alpha, Packed, Raised, pack_gray, pack_luma, pack_rgb, pack_yuv};
+use srup_cuda::kernels::pack::{Alpha, Packed, Raised, pack_gray, pack_luma, pack_rgb, pack_y, pack_yuv};
 use srup_cuda::kernels::video::Affine;
 use srup_cuda::{Buffer, Device, Kind, Sample, run};
 
@@ -120,6 +120,28 @@ fn grey_is_the_first_sum() {
         luma.download(&buffer);
         let [r, g, b] = clamped(&planes);
         luma.assert_near(&matrixed(&matrix.0, [&r, &g, &b])[..1], 0xc3, &format!("grey {height}x{width}"));
+    }
+}
+
+#[test]
+fn luma_alone_is_multiplied_by_its_largest_code() {
+    let Some(device) = device() else { return };
+    for (height, width) in SIZES {
+        for layout in [Sample::U8, sample(Kind::U16, 0, 1), sample(Kind::U16, 6, 1)] {
+            let mut luma = Host::filled(height, width, layout, width % 2, 0xc3);
+            let (buffer, word) = (luma.upload(&device), flag(&device));
+            let mut planes = colours(height, width, 1);
+            let launch = pack_y(&device, &image(&device, &planes), &luma.view(&buffer, 0), &word);
+            run(&device, &[launch.unwrap()]).unwrap();
+            luma.download(&buffer);
+            let scaled = Grid::new(height, width, |y, x| planes[0].at(y, x) * f64::from(layout.max));
+            luma.assert_near(&[scaled], 0xc3, &format!("luma {height}x{width}"));
+            assert!(!raised(&word));
+            planes[0].values[height * width - 1] = f64::NAN;
+            let launch = pack_y(&device, &image(&device, &planes), &luma.view(&buffer, 0), &word);
+            run(&device, &[launch.unwrap()]).unwrap();
+            assert!(raised(&word));
+        }
     }
 }
 

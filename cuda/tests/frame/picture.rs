@@ -1,14 +1,11 @@
 //! Planes on both sides, random numbers, and the rule by which codes are compared.
 
-use srup_cuda::{Buffer, Device, Error, Image, Kind, Plane, Sample};
+use ptx_standin::harness;
+use srup_cuda::{Buffer, Device, Image, Kind, Plane, Sample};
 
-/// The device, if there is a driver.
+/// The device, where this runs under the stand-in.
 pub fn device() -> Option<Device> {
-    match Device::open(0) {
-        Ok(device) => Some(device),
-        Err(Error::NoDriver) => None,
-        Err(e) => panic!("{e}"),
-    }
+    harness::is_inside().then(|| Device::open(0).unwrap())
 }
 
 /// A number that depends on its arguments alone.

@@ -1,6 +1,6 @@
 //! Frames to planes of f32.
 
-use srup_cuda::kernels::unpack::{unpack_gray, unpack_rgb, unpack_yuv};
+use srup_cuda::kernels::unpack::{unpack_gray, unpack_rgb, unpack_y, unpack_yuv};
 use srup_cuda::kernels::video::Affine;
 use srup_cuda::{Image, Kind, Sample, run};
 
@@ -95,6 +95,20 @@ fn grey_becomes_three_equal_planes() {
         let grid = luma.grid(0);
         let expected = matrixed(&matrix.0, [&grid, &grid, &grid]);
         assert_close(&image, &expected, (0.0, 1.0), &format!("grey {height}x{width}"));
+    }
+}
+
+#[test]
+fn luma_alone_is_divided_by_its_largest_code() {
+    let Some(device) = device() else { return };
+    for (height, width) in SIZES {
+        for layout in [Sample::U8, sample(Kind::U16, 0, 1), sample(Kind::U16, 6, 1)] {
+            let luma = Host::noise(height, width, layout, width % 2, 5);
+            let image = Image::allocate(&device, 1, height, width).unwrap();
+            run(&device, &[unpack_y(&device, &luma.view(&luma.upload(&device), 0), &image).unwrap()]).unwrap();
+            let expected = Grid::new(height, width, |y, x| luma.get(y, x, 0) / f64::from(layout.max));
+            assert_close(&image, &[expected], (0.0, 1.0), &format!("luma {height}x{width}"));
+        }
     }
 }
 
