@@ -188,6 +188,18 @@ fn normalised(kernel: Kernel, widen: f64, position: f64, first: isize, taps: usi
     (0..taps).map(move |t| if usable { (weight(t) / sum) as f32 } else { f32::from(u8::from(t == nearest)) })
 }
 
+/// The taps of one axis: output j is the sum over t of `weights[j * taps + t] * input[starts[j] + t]`, with as many taps as
+/// there are weights for each start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taps<'a> {
+    /// Samples of the input.
+    pub inputs: usize,
+    /// First input sample of every output sample; all taps lie within the input.
+    pub starts: &'a [usize],
+    /// `[output, taps]`.
+    pub weights: &'a [f32],
+}
+
 /// Resamples planes of one size to another.
 #[derive(Clone, Debug)]
 pub struct Resampler {
@@ -213,6 +225,15 @@ impl Resampler {
     /// Width and height of the planes that come out.
     pub fn output_size(&self) -> (usize, usize) {
         (self.horizontal.output, self.vertical.output)
+    }
+
+    /// The taps along the rows and those down the columns, for devices that resample by themselves.
+    pub(crate) fn taps(&self) -> [Taps<'_>; 2] {
+        [&self.horizontal, &self.vertical].map(|axis| Taps {
+            inputs: axis.input,
+            starts: &axis.starts,
+            weights: &axis.weights,
+        })
     }
 
     /// Resamples one plane, rows side by side on the threads of the current rayon pool. Allocates its row buffers.

@@ -3,9 +3,10 @@
 //! An [`Unpacker`] and a [`Packer`] are made once for a stream and hold all buffers that a frame needs. What the model
 //! does not see waits in an [`Aside`]. Ten-bit codes are never cut to eight.
 
+pub(crate) mod matrices;
 mod pack;
 mod samples;
-mod siting;
+pub(crate) mod siting;
 mod unpack;
 
 pub use pack::{NotFinite, Packer};
@@ -39,7 +40,7 @@ impl Domain {
     }
 
     /// The kernel for what the model does not see.
-    const fn kernel(self) -> Kernel {
+    pub(crate) const fn kernel(self) -> Kernel {
         match self {
             Self::Each(kernel) => kernel,
             _ => Kernel::Lanczos,
@@ -81,15 +82,6 @@ impl Aside {
         let planes = (0..count).map(|i| vec![0.0; if yuv && is_chroma(i) { chroma } else { luma }]).collect();
         Self { planes }
     }
-}
-
-/// BT.601 in limited range at 8 bits, whatever the stream: what luma networks are trained on.
-const TRAINED: super::Colour =
-    super::Colour { matrix: super::Matrix::Bt601, range: super::Range::Limited, siting: super::Siting::LEFT };
-
-/// An affine in the precision of the pixel loops.
-fn narrow(affine: super::Affine) -> [[f32; 4]; 3] {
-    affine.0.map(|row| row.map(|v| v as f32))
 }
 
 #[cfg(test)]

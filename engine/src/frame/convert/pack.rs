@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::samples::{self, Layout, all_finite, clamped, transform};
 use super::unpack::three;
-use super::{Aside, Domain, TRAINED, narrow, siting};
+use super::{Aside, Domain, matrices, siting};
 use crate::frame::bands::Bands;
 use crate::frame::resample::{Kernel, Resampler};
 use crate::frame::simd::Isa;
@@ -22,7 +22,7 @@ pub struct Packer {
     info: VideoInfo,
     domain: Domain,
     bands: Bands,
-    /// From Y (over the largest code), Cb and Cr to RGB over 255, or from RGB to codes.
+    /// From what the model gives to RGB or codes.
     matrix: [[f32; 4]; 3],
     /// For components of the input at the resolution of luma.
     luma: Resampler,
@@ -59,18 +59,7 @@ impl Packer {
     /// If format or colour differ.
     pub fn new(input: &VideoInfo, output: &VideoInfo, domain: Domain) -> Self {
         assert_eq!((input.format, input.colour), (output.format, output.colour), "a packer changes only the size");
-        let format = output.format;
-        let family = format.family();
-        let matrix = if family == Family::Rgb {
-            let mut matrix = TRAINED.yuv_to_rgb(8);
-            for row in &mut matrix.0 {
-                row[0] *= 255.0;
-            }
-            narrow(matrix)
-        } else {
-            narrow(output.colour.rgb_to_yuv(format.bits()))
-        };
-        let splits = domain == Domain::Rgb && family == Family::Yuv;
+        let splits = domain == Domain::Rgb && output.format.family() == Family::Yuv;
         let chroma = if splits {
             siting::luma_to_chroma(Kernel::Bicubic, output)
         } else {
@@ -82,7 +71,7 @@ impl Packer {
             info: *output,
             domain,
             bands: Bands::new(output.height, output.width.max(input.width) + 8 * output.width),
-            matrix,
+            matrix: matrices::from_model(output, domain),
             luma: siting::luma(domain.kernel(), input, output),
             chroma,
             wide: [vec![0.0; values], vec![0.0; values]],

@@ -19,12 +19,12 @@ fn pair(kernel: Kernel, mapping: impl Fn(usize) -> Mapping) -> Resampler {
 }
 
 /// Y, RGB or alpha of the input to the output: the outer edges coincide.
-pub(super) fn luma(kernel: Kernel, input: &VideoInfo, output: &VideoInfo) -> Resampler {
+pub(crate) fn luma(kernel: Kernel, input: &VideoInfo, output: &VideoInfo) -> Resampler {
     Resampler::new(kernel, &Mapping::fit(input.width, output.width), &Mapping::fit(input.height, output.height))
 }
 
 /// Chroma of the input to chroma of the output.
-pub(super) fn chroma(kernel: Kernel, input: &VideoInfo, output: &VideoInfo) -> Resampler {
+pub(crate) fn chroma(kernel: Kernel, input: &VideoInfo, output: &VideoInfo) -> Resampler {
     let (from, to) = (chroma_size(input), chroma_size(output));
     let steps = [input.width as f64 / output.width as f64, input.height as f64 / output.height as f64];
     pair(kernel, |axis| {
@@ -40,7 +40,7 @@ pub(super) fn chroma(kernel: Kernel, input: &VideoInfo, output: &VideoInfo) -> R
 }
 
 /// Chroma to the place of every luma sample of the same picture.
-pub(super) fn chroma_to_luma(kernel: Kernel, info: &VideoInfo) -> Resampler {
+pub(crate) fn chroma_to_luma(kernel: Kernel, info: &VideoInfo) -> Resampler {
     let (from, to) = (chroma_size(info), [info.width, info.height]);
     pair(kernel, |axis| match sites(info)[axis] {
         None => Mapping::identity(to[axis]),
@@ -52,7 +52,7 @@ pub(super) fn chroma_to_luma(kernel: Kernel, info: &VideoInfo) -> Resampler {
 }
 
 /// The reverse of [`chroma_to_luma`], antialiased.
-pub(super) fn luma_to_chroma(kernel: Kernel, info: &VideoInfo) -> Resampler {
+pub(crate) fn luma_to_chroma(kernel: Kernel, info: &VideoInfo) -> Resampler {
     let (from, to) = ([info.width, info.height], chroma_size(info));
     pair(kernel, |axis| match sites(info)[axis] {
         None => Mapping::identity(from[axis]),

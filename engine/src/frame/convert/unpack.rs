@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::samples::{self, Layout, transform};
-use super::{Aside, Domain, TRAINED, narrow, siting};
+use super::{Aside, Domain, matrices, siting};
 use crate::frame::bands::Bands;
 use crate::frame::resample::{Kernel, Resampler};
 use crate::frame::simd::Isa;
@@ -17,7 +17,7 @@ pub struct Unpacker {
     info: VideoInfo,
     domain: Domain,
     bands: Bands,
-    /// To RGB, or from RGB to Y (over the largest code), Cb and Cr.
+    /// From codes to what the model takes.
     matrix: [[f32; 4]; 3],
     /// Chroma for [`Domain::Rgb`]: in codes, and the way to the resolution of luma.
     chroma: Option<(Resampler, [Vec<f32>; 2])>,
@@ -27,21 +27,8 @@ impl Unpacker {
     /// For frames of that description.
     pub fn new(input: &VideoInfo, domain: Domain) -> Self {
         let format = input.format;
-        let family = format.family();
-        let matrix = match (domain, family) {
-            (Domain::Rgb, Family::Yuv) => narrow(input.colour.yuv_to_rgb(format.bits())),
-            (Domain::Rgb, Family::Gray) => {
-                let [y, _, _, _] = input.colour.yuv_to_rgb(format.bits()).0[0];
-                let black = input.colour.rgb_to_yuv(format.bits()).0[0][3];
-                [[y as f32, 0.0, 0.0, (-black * y) as f32]; 3]
-            }
-            _ => {
-                let mut matrix = TRAINED.rgb_to_yuv(8);
-                matrix.0[0] = matrix.0[0].map(|v| v / 255.0);
-                narrow(matrix)
-            }
-        };
-        let chroma = (domain == Domain::Rgb && family == Family::Yuv).then(|| {
+        let matrix = matrices::to_model(input, domain);
+        let chroma = (domain == Domain::Rgb && format.family() == Family::Yuv).then(|| {
             let resampler = siting::chroma_to_luma(Kernel::Bicubic, input);
             let (width, height) = resampler.input_size();
             (resampler, [vec![0.0; width * height], vec![0.0; width * height]])
@@ -125,7 +112,7 @@ impl Unpacker {
     fn rgb_to_luma(&mut self, frame: &FrameRef<'_>, tensor: &mut Tensor, aside: &mut Aside) {
         self.alpha(frame, &mut aside.planes);
         let Some(packed) = self.info.format.packed_rgb() else { return };
-        let (isa, width, matrix) = (self.isa, self.info.width, self.matrix.map(|m| scaled(m, 1.0 / 255.0)));
+        let (isa, width, matrix) = (self.isa, self.info.width, self.matrix);
         let bytes = self.info.format.row_bytes(0, width);
         let layout = Layout::new(self.info.format, 0);
         let source = frame.plane(0);
@@ -180,11 +167,6 @@ impl Unpacker {
         });
         self.chroma = chroma;
     }
-}
-
-/// The factors of a sum, but not its offset, times `gain`.
-fn scaled(m: [f32; 4], gain: f32) -> [f32; 4] {
-    [m[0] * gain, m[1] * gain, m[2] * gain, m[3]]
 }
 
 /// The first three rows of a buffer.
