@@ -4,7 +4,7 @@ use crate::block::Block;
 use crate::counters::Counters;
 use crate::fault::Fault;
 use crate::memory::{Access, Address, Checks, Memory};
-use crate::ptx::operand::{Constant, Special};
+use crate::ptx::operand::{Constant, File, Special};
 use crate::ptx::{Kernel, Module};
 use crate::warp::Warp;
 
@@ -85,6 +85,7 @@ impl Launch<'_> {
         self.check()?;
         let mut block = Block::new(self);
         let mut warps = self.warps();
+        let varying = self.constants(|constant| matches!(constant, Constant::Special(Special::Block(_))));
         let [x, y, z] = self.grid.map(u64::from);
         let blocks = x * y * z;
         let mut outcome = Ok(());
@@ -93,10 +94,7 @@ impl Launch<'_> {
             let at = [number % x, number / x % y, number / (x * y)].map(|n| n as u32);
             for warp in &mut warps {
                 warp.reset();
-                warp.fill(&self.kernel.frame.constants, |constant, _| match constant {
-                    Constant::Special(Special::Block(axis)) => Some(at[usize::from(*axis)].into()),
-                    _ => None,
-                });
+                warp.fill(&varying, |constant, _| self.constant(constant, at, 0, 0));
             }
             block.global.actor.set_block(number as u32);
             outcome = block.run(self, at, &mut warps);
@@ -131,25 +129,33 @@ impl Launch<'_> {
         Ok(())
     }
 
+    /// The constants of the kernel that a test picks: where they go, and what they are.
+    fn constants(&self, pick: impl Fn(&Constant) -> bool) -> Vec<(File, u16, Constant)> {
+        let all = self.kernel.frame.constants.iter().filter(|((_, constant), _)| pick(constant));
+        all.map(|((file, constant), slot)| (*file, *slot, constant.clone())).collect()
+    }
+
     /// The warps of a block, their constants filled in.
     fn warps(&self) -> Vec<Warp> {
         let threads: u32 = self.block.iter().product();
+        let constants = self.constants(|_| true);
         let warp = |index: u32| {
             let present = u32::MAX >> (32 - (threads - index * 32).min(32));
             let mut warp = Warp::new(&self.kernel.frame, index, present, self.kernel.local);
-            warp.fill(&self.kernel.frame.constants, |constant, lane| Some(self.constant(constant, index, lane)));
+            warp.fill(&constants, |constant, lane| self.constant(constant, [0; 3], index, lane));
             warp
         };
         (0..threads.div_ceil(32)).map(warp).collect()
     }
 
-    fn constant(&self, constant: &Constant, warp: u32, lane: u32) -> u64 {
+    fn constant(&self, constant: &Constant, block: [u32; 3], warp: u32, lane: u32) -> u64 {
         match constant {
             Constant::Value(value) => *value,
             Constant::Dynamic(offset) => self.kernel.dynamic_base as u64 + offset,
             Constant::Global(index, offset) => {
                 self.globals.variables.get(*index).map_or(0, |(_, address, _)| address + offset)
             }
+            Constant::Special(Special::Block(axis)) => block[usize::from(*axis)].into(),
             Constant::Special(special) => self.special(*special, warp, lane).into(),
         }
     }
@@ -162,7 +168,7 @@ impl Launch<'_> {
             Special::Thread(1) => thread / x % y,
             Special::Thread(_) => thread / (x * y),
             Special::Threads(axis) => self.block[usize::from(axis)],
-            // Filled in for each block.
+            // Of a block, not of a warp.
             Special::Block(_) => 0,
             Special::Blocks(axis) => self.grid[usize::from(axis)],
             Special::Lane => lane,

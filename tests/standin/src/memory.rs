@@ -73,6 +73,11 @@ impl Tag {
     fn atomic(self) -> bool {
         self.0 & Tag::ATOMIC != 0
     }
+
+    /// With another access of the same block: all the bytes, and atomic only if both are.
+    fn joined(self, other: Tag) -> Tag {
+        Tag((self.0 | other.0) & !Tag::ATOMIC | self.0 & other.0 & Tag::ATOMIC)
+    }
 }
 
 struct Allocation {
@@ -382,8 +387,8 @@ impl Touch {
         if self.read.overlaps(mask) && !free(self.reader, self.read) {
             return Err(Conflict { kind: Kind::Read, command: self.reader, tag: self.read });
         }
-        let again = self.writer == by && (self.wrote.0 ^ mine.0) >> 4 == 0;
-        self.wrote = if again { Tag(self.wrote.0 | mine.0) } else { mine };
+        let again = self.writer == by && self.wrote.block() == actor.block;
+        self.wrote = if again { self.wrote.joined(mine) } else { mine };
         self.writer = by;
         Ok(())
     }

@@ -38,10 +38,12 @@ impl Tag {
         u32::from(self.0 as i32 >= floor as i32) & u32::from((self.0 ^ mine) & (31 << WARP_SHIFT) != 0)
     }
 
-    /// A later access, joined with this one if they differ in nothing but the bytes.
+    /// A later access, joined with this one if it is by the same warp at the same time: all the bytes, and atomic only
+    /// if both are.
     #[inline(always)]
     fn joined(self, later: Tag) -> Tag {
-        if (self.0 ^ later.0) >> 4 == 0 { Tag(self.0 | later.0) } else { later }
+        let atomic = self.0 & later.0 & ATOMIC;
+        if (self.0 ^ later.0) >> WARP_SHIFT == 0 { Tag((self.0 | later.0) & !ATOMIC | atomic) } else { later }
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Frame {
     pub(crate) words: usize,
     pub(crate) longs: usize,
     pub(crate) predicates: usize,
-    pub(crate) constants: HashMap<(u8, Constant), u16>,
+    pub(crate) constants: HashMap<(File, Constant), u16>,
 }
 
 impl Frame {
@@ -42,7 +42,7 @@ impl Frame {
 
     /// The slot of a constant.
     pub(crate) fn constant(&mut self, file: File, constant: Constant) -> Result<u16, String> {
-        let key = (file as u8, constant);
+        let key = (file, constant);
         if let Some(slot) = self.constants.get(&key) {
             return Ok(*slot);
         }

@@ -1,7 +1,7 @@
 //! Operands: registers, literals, addresses, and the kinds that instructions ask for.
 
 /// The register files of a warp. Registers of up to 32 bits share one, zero-extended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum File {
     Word,
     Long,

@@ -94,10 +94,18 @@ fn products_and_sums(opcode: &str) -> Option<Shape> {
         "mad.lo.u16" | "mad.lo.s16" => ternary(|a: u16, b: u16, c: u16| a.wrapping_mul(b).wrapping_add(c)),
         "mad.lo.u32" | "mad.lo.s32" => ternary(|a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c)),
         "mad.lo.u64" | "mad.lo.s64" => ternary(|a: u64, b: u64, c: u64| a.wrapping_mul(b).wrapping_add(c)),
-        "mad.hi.u16" => ternary(|a: u16, b: u16, c: u16| (((u32::from(a) * u32::from(b)) >> 16) as u16).wrapping_add(c)),
-        "mad.hi.s16" => ternary(|a: i16, b: i16, c: i16| (((i32::from(a) * i32::from(b)) >> 16) as i16).wrapping_add(c)),
-        "mad.hi.u32" => ternary(|a: u32, b: u32, c: u32| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c)),
-        "mad.hi.s32" => ternary(|a: i32, b: i32, c: i32| (((i64::from(a) * i64::from(b)) >> 32) as i32).wrapping_add(c)),
+        "mad.hi.u16" => {
+            ternary(|a: u16, b: u16, c: u16| (((u32::from(a) * u32::from(b)) >> 16) as u16).wrapping_add(c))
+        }
+        "mad.hi.s16" => {
+            ternary(|a: i16, b: i16, c: i16| (((i32::from(a) * i32::from(b)) >> 16) as i16).wrapping_add(c))
+        }
+        "mad.hi.u32" => {
+            ternary(|a: u32, b: u32, c: u32| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c))
+        }
+        "mad.hi.s32" => {
+            ternary(|a: i32, b: i32, c: i32| (((i64::from(a) * i64::from(b)) >> 32) as i32).wrapping_add(c))
+        }
         "mad.hi.sat.s32" => {
             ternary(|a: i32, b: i32, c: i32| (((i64::from(a) * i64::from(b)) >> 32) as i32).saturating_add(c))
         }

@@ -24,13 +24,11 @@ mod simd;
 mod space;
 mod value;
 
-use std::collections::HashMap;
-
 use crate::block::Block;
 use crate::fault::Fault;
 use crate::ptx::frame::{Frame, TRUE};
 use crate::ptx::instruction::{Instruction, Opcode};
-use crate::ptx::operand::{Constant, Operand};
+use crate::ptx::operand::{Constant, File, Operand};
 
 pub(crate) use space::LOCAL_BASE;
 use space::Local;
@@ -129,20 +127,16 @@ impl Warp {
         self.copies = copy::Copies::default();
     }
 
-    /// Fills in the constants of the frame that `value` gives.
-    pub(crate) fn fill(
-        &mut self,
-        constants: &HashMap<(u8, Constant), u16>,
-        value: impl Fn(&Constant, u32) -> Option<u64>,
-    ) {
-        for ((file, constant), slot) in constants {
+    /// Fills in constants: register, and what `value` gives for each lane.
+    pub(crate) fn fill(&mut self, constants: &[(File, u16, Constant)], value: impl Fn(&Constant, u32) -> u64) {
+        for (file, slot, constant) in constants {
             let slot = usize::from(*slot);
             for lane in 0..32 {
-                let Some(value) = value(constant, lane) else { break };
+                let value = value(constant, lane);
                 match file {
-                    0 => self.words[slot].0[lane as usize] = value as u32,
-                    1 => self.longs[slot].0[lane as usize] = value,
-                    _ => self.predicates[slot] = if value != 0 { !0 } else { 0 },
+                    File::Word => self.words[slot].0[lane as usize] = value as u32,
+                    File::Long => self.longs[slot].0[lane as usize] = value,
+                    File::Predicate => self.predicates[slot] = if value != 0 { !0 } else { 0 },
                 }
             }
         }

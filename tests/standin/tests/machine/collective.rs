@@ -93,3 +93,11 @@ fn reductions() {
         assert_eq!(found, [3696, 131, 100, xor, 0x1111_1111 << (lane % 4)]);
     }
 }
+
+#[test]
+fn the_lowest_lane_of_the_mask_is_elected() {
+    let body = "elect.sync %r10|%p0, -1; selp.u32 %r11, 1, 0, %p0;";
+    for (lane, found) in map::<1, 2>(&lanes(), body).into_iter().enumerate() {
+        assert_eq!(found, [0, u32::from(lane == 0)]);
+    }
+}

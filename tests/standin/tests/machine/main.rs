@@ -5,6 +5,7 @@ mod common;
 mod control;
 mod convert;
 mod counters;
+mod device;
 mod faults;
 mod float;
 mod integer;

@@ -7,6 +7,9 @@ use crate::common::Bench;
 /// A matrix of 16-bit floats that are exact: whole numbers.
 type Matrix = Vec<Vec<f32>>;
 
+/// Row and column of a lane's element.
+type Place = fn(usize, usize) -> (usize, usize);
+
 fn matrix(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f32) -> Matrix {
     (0..rows).map(|row| (0..columns).map(|column| value(row, column)).collect()).collect()
 }
@@ -67,8 +70,7 @@ fn product(a: &Matrix, b: &Matrix, c: &Matrix) -> Matrix {
 
 /// Runs one mma: the lanes' registers of A, B and C in, those of D out.
 fn run(depth: usize, accumulator: &str, a: &Matrix, b: &Matrix, c: &Matrix) -> Matrix {
-    let (places_a, places_b): (fn(usize, usize) -> _, fn(usize, usize) -> _) =
-        if depth == 16 { (place_a16, place_b16) } else { (place_a8, place_b8) };
+    let (places_a, places_b): (Place, Place) = if depth == 16 { (place_a16, place_b16) } else { (place_a8, place_b8) };
     let fa = fragment(a, depth / 2, places_a);
     let fb = fragment(b, depth / 4, places_b);
     let fc: Vec<Vec<u32>> = match accumulator {
@@ -165,7 +167,7 @@ fn load(count: usize, transposed: bool) -> Vec<u32> {
         registers.join(", "),
         count * 4
     );
-    let input: Vec<u32> = (0..128).map(|n| (n * 2 + 1) << 16 | n * 2).collect();
+    let input: Vec<u32> = (0..128).map(|n| ((n * 2 + 1) << 16) | (n * 2)).collect();
     let outcome = Bench::new(&body).run(&input, 32 * count).unwrap_or_else(|fault| panic!("{fault}"));
     assert_eq!(outcome.counters.ldmatrix[&format!("x{count}")], 1);
     outcome.words

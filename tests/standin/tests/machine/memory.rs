@@ -108,11 +108,9 @@ fn atomic_operations_give_the_old_value() {
         ("add.noftz.f16x2", 0x3c00_3c00, 0x3c00_4000, 0x4000_4200),
     ] {
         let body = format!(
-            "ld.global.u32 %r0, [%d99]; st.global.u32 [%d98], %r0;\n\
-             atom.global.{operation} %r1, [%d98], {operand}; st.global.u32 [%d98+4], %r1;"
-        )
-        .replace(&format!("], {operand};"), "], %r2;")
-        .replace("ld.global.u32 %r0", "ld.global.u32 %r2, [%d99+4]; ld.global.u32 %r0");
+            "ld.global.v2.u32 {{%r0, %r1}}, [%d99]; st.global.u32 [%d98], %r0;\n\
+             atom.global.{operation} %r2, [%d98], %r1; st.global.u32 [%d98+4], %r2;"
+        );
         let words = Bench::new(&body).threads(1).run(&[start, operand], 2).expect("it runs").words;
         assert_eq!(words, [expected, start], "{operation}");
     }
@@ -120,9 +118,9 @@ fn atomic_operations_give_the_old_value() {
 
 #[test]
 fn atomic_operations_of_all_lanes_add_up() {
-    let body = "setp.ne.u32 %p0, %r99, 0; @%p0 bra GO; st.global.u32 [%d98], 0; GO:\n\
-                red.relaxed.gpu.global.add.u32 [%d98], %r99; bar.warp.sync -1;";
-    assert_eq!(Bench::new(body).run(&[], 1).expect("it runs").words, [496]);
+    let body = "red.relaxed.gpu.global.add.u32 [%d99], %r99; fence.acq_rel.gpu; bar.warp.sync -1;\n\
+                atom.global.add.u32 %r1, [%d99], 0; setp.eq.u32 %p0, %r99, 0; @%p0 st.global.u32 [%d98], %r1;";
+    assert_eq!(Bench::new(body).run(&[4], 1).expect("it runs").words, [500]);
     let swap = "mov.u32 %r0, 3; st.global.u32 [%d98], %r0; atom.cas.b32 %r1, [%d98], 3, 8; atom.cas.b32 %r2, [%d98], 3, 9;\n\
                 st.global.v2.u32 [%d98+8], {%r1, %r2}; st.global.u32 [%d98+4], 0;";
     assert_eq!(Bench::new(swap).threads(1).run(&[], 4).expect("it runs").words, [8, 0, 3, 8]);
