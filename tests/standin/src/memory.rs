@@ -41,13 +41,12 @@ pub struct Access<'a> {
     pub ordered: &'a dyn Fn(CommandId, CommandId) -> bool,
 }
 
-/// Who touched a word last. A block's number is shared with the mask of the bytes meant: see [`Tag`].
-#[derive(Clone, Copy, Default)]
-struct Touch {
-    writer: CommandId,
-    wrote: Tag,
-    reader: CommandId,
-    read: Tag,
+/// Who touched each word last: the command, and what of the word by which of its blocks.
+struct Touched {
+    writer: Box<[CommandId]>,
+    wrote: Box<[Tag]>,
+    reader: Box<[CommandId]>,
+    read: Box<[Tag]>,
 }
 
 /// Block number (27 bits), whether atomic, and the bytes of the word (4 bits).
@@ -87,8 +86,8 @@ struct Allocation {
     data: UnsafeCell<Box<[u8]>>,
     /// One byte a byte: 0 until it is written.
     written: UnsafeCell<Box<[u8]>>,
-    /// One entry a 4-byte word; empty when races are not checked.
-    touched: UnsafeCell<Box<[Touch]>>,
+    /// Entries for 4-byte words; none when races are not checked.
+    touched: UnsafeCell<Touched>,
 }
 
 /// The device's memory.
@@ -182,7 +181,7 @@ impl Memory {
             constant,
             data: UnsafeCell::new(contents.into_boxed_slice()),
             written: UnsafeCell::new(vec![written; bytes].into_boxed_slice()),
-            touched: UnsafeCell::new(vec![Touch::default(); words].into_boxed_slice()),
+            touched: UnsafeCell::new(Touched::new(words)),
         });
         let number = self.allocations.len() as u64;
         assert!(number < 1 << (64 - OFFSET_BITS), "more allocations than addresses can name");
@@ -201,7 +200,7 @@ impl Memory {
                 allocation.live = false;
                 *allocation.data.get_mut() = Box::default();
                 *allocation.written.get_mut() = Box::default();
-                *allocation.touched.get_mut() = Box::default();
+                *allocation.touched.get_mut() = Touched::new(0);
                 Ok(())
             }
             Some(allocation) => Err(Fault::BadFree { address: at, again: !allocation.live && offset == 0 }),
@@ -304,7 +303,7 @@ impl Memory {
         if self.checks.races {
             // SAFETY: one accessor at a time (see `Memory`), and the reference ends with this statement.
             let touched = unsafe { &mut *allocation.touched.get() };
-            touch(touched, at, bytes, purpose, actor)?;
+            touched.touch(at, bytes, purpose, actor)?;
         }
         if self.checks.uninitialised {
             // SAFETY: one accessor at a time (see `Memory`), and the reference ends in this block.
@@ -321,21 +320,6 @@ impl Memory {
         // SAFETY: one accessor at a time (see `Memory`); `locate` put the offset within the allocation.
         Ok(unsafe { (*allocation.data.get()).as_mut_ptr().add(offset) })
     }
-}
-
-/// Checks an access against the last ones to its words, and notes it.
-#[inline]
-fn touch(touched: &mut [Touch], at: Address, bytes: usize, purpose: Purpose, actor: &Actor<'_>) -> Result<(), Fault> {
-    let (first, end) = ((at & OFFSET_MASK) as usize, (at & OFFSET_MASK) as usize + bytes);
-    for (entry, word) in touched[first / 4..end.div_ceil(4)].iter_mut().zip(first / 4..) {
-        let below = first.saturating_sub(word * 4);
-        let above = (word * 4 + 4).saturating_sub(end);
-        let mask = (15 << below) & (15 >> above);
-        if let Err(race) = entry.meet(mask, purpose, actor) {
-            return Err(race.at((at & !OFFSET_MASK) + word as u64 * 4, purpose, actor));
-        }
-    }
-    Ok(())
 }
 
 /// A conflict with an earlier access.
@@ -358,9 +342,90 @@ impl Conflict {
     }
 }
 
-impl Touch {
+impl Touched {
+    fn new(words: usize) -> Self {
+        let commands = || vec![0; words].into_boxed_slice();
+        let tags = || vec![Tag::default(); words].into_boxed_slice();
+        Touched { writer: commands(), wrote: tags(), reader: commands(), read: tags() }
+    }
+
+    /// Checks an access against the last ones to its words, and notes it.
     #[inline]
-    fn meet(&mut self, mask: u32, purpose: Purpose, actor: &Actor<'_>) -> Result<(), Conflict> {
+    fn touch(&mut self, at: Address, bytes: usize, purpose: Purpose, actor: &Actor<'_>) -> Result<(), Fault> {
+        let (first, end) = ((at & OFFSET_MASK) as usize, (at & OFFSET_MASK) as usize + bytes);
+        let words = first / 4..end.div_ceil(4);
+        let common = (first | bytes).is_multiple_of(4)
+            && bytes != 0
+            && match purpose {
+                Purpose::Read => self.read_whole(words.clone(), actor),
+                Purpose::Write => self.write_whole(words.clone(), actor),
+                Purpose::Atomic => false,
+            };
+        if common {
+            return Ok(());
+        }
+        for word in words {
+            let below = first.saturating_sub(word * 4);
+            let above = (word * 4 + 4).saturating_sub(end);
+            let mask = (15 << below) & (15 >> above);
+            if let Err(race) = self.meet(word, mask, purpose, actor) {
+                return Err(race.at((at & !OFFSET_MASK) + word as u64 * 4, purpose, actor));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one command made all the last accesses to some words, and none of them is in the way of `actor`.
+    #[inline(always)]
+    fn clear(commands: &[CommandId], tags: &[Tag], actor: &Actor<'_>) -> bool {
+        let (command, own) = (commands[0], Tag::new(actor.block, false, 0));
+        let mut mixed = 0;
+        for other in commands {
+            mixed |= other ^ command;
+        }
+        if mixed != 0 {
+            return false;
+        }
+        if command != actor.access.by {
+            return actor.is_after(command);
+        }
+        let mut foreign = 0;
+        for tag in tags {
+            foreign |= (tag.0 ^ own.0) >> 5;
+        }
+        foreign == 0
+    }
+
+    /// Reads whole words in the common case; false if it is not that, and then nothing is noted.
+    #[inline(always)]
+    fn read_whole(&mut self, words: std::ops::Range<usize>, actor: &Actor<'_>) -> bool {
+        if !Touched::clear(&self.writer[words.clone()], &self.wrote[words.clone()], actor) {
+            return false;
+        }
+        let (mine, many) = (Tag::new(actor.block, false, 15), Tag::new(Tag::MANY, false, 15));
+        let readers = self.reader[words.clone()].iter_mut().zip(&mut self.read[words]);
+        for (reader, read) in readers {
+            let other_block = *reader == actor.access.by && (read.0 ^ mine.0) >> 5 != 0;
+            *read = if other_block { many } else { mine };
+            *reader = actor.access.by;
+        }
+        true
+    }
+
+    /// Writes whole words in the common case, as [`Touched::read_whole`] reads.
+    #[inline(always)]
+    fn write_whole(&mut self, words: std::ops::Range<usize>, actor: &Actor<'_>) -> bool {
+        let free = Touched::clear(&self.writer[words.clone()], &self.wrote[words.clone()], actor)
+            && Touched::clear(&self.reader[words.clone()], &self.read[words.clone()], actor);
+        if free {
+            self.writer[words.clone()].fill(actor.access.by);
+            self.wrote[words].fill(Tag::new(actor.block, false, 15));
+        }
+        free
+    }
+
+    #[inline]
+    fn meet(&mut self, word: usize, mask: u32, purpose: Purpose, actor: &Actor<'_>) -> Result<(), Conflict> {
         let by = actor.access.by;
         let atomic = matches!(purpose, Purpose::Atomic);
         let mine = Tag::new(actor.block, atomic, mask);
@@ -372,24 +437,26 @@ impl Touch {
                 actor.is_after(command)
             }
         };
-        if self.wrote.overlaps(mask) && !free(self.writer, self.wrote) {
-            return Err(Conflict { kind: Kind::Write, command: self.writer, tag: self.wrote });
+        let (writer, wrote) = (&mut self.writer[word], &mut self.wrote[word]);
+        if wrote.overlaps(mask) && !free(*writer, *wrote) {
+            return Err(Conflict { kind: Kind::Write, command: *writer, tag: *wrote });
         }
+        let (reader, read) = (&mut self.reader[word], &mut self.read[word]);
         if matches!(purpose, Purpose::Read) {
-            self.read = match self.reader == by && self.read.0 != 0 && self.read.block() != actor.block {
-                true => Tag::new(Tag::MANY, false, (self.read.0 | mask) & 15),
-                false if self.reader == by => Tag(self.read.0 | mine.0),
+            *read = match *reader == by && read.0 != 0 {
+                true if read.block() != actor.block => Tag::new(Tag::MANY, false, (read.0 | mask) & 15),
+                true => read.joined(mine),
                 false => mine,
             };
-            self.reader = by;
+            *reader = by;
             return Ok(());
         }
-        if self.read.overlaps(mask) && !free(self.reader, self.read) {
-            return Err(Conflict { kind: Kind::Read, command: self.reader, tag: self.read });
+        if read.overlaps(mask) && !free(*reader, *read) {
+            return Err(Conflict { kind: Kind::Read, command: *reader, tag: *read });
         }
-        let again = self.writer == by && self.wrote.block() == actor.block;
-        self.wrote = if again { self.wrote.joined(mine) } else { mine };
-        self.writer = by;
+        let again = *writer == by && wrote.block() == actor.block;
+        *wrote = if again { wrote.joined(mine) } else { mine };
+        *writer = by;
         Ok(())
     }
 }

@@ -320,35 +320,42 @@ pub(crate) fn waves(addresses: &[u64; 32], active: u32, bytes: usize) -> (u64, u
 
 /// Waves of one phase: the most distinct words that any bank is asked for.
 fn phase_waves(addresses: &[u64], lanes: u32, bytes: usize) -> u64 {
-    if bytes == 16 {
-        // Whole groups of four banks, as the addresses are aligned: no two lanes in one group, no conflict.
-        let used = addresses.iter().enumerate().filter(|(lane, _)| lanes >> lane & 1 != 0);
-        let groups = used.fold(0u32, |groups, (_, at)| groups | 1 << (at >> 4 & 7));
-        if groups.count_ones() == lanes.count_ones() {
-            return 1;
-        }
+    if bytes == 16 && distinct_groups(addresses, lanes) {
+        return 1;
     }
-    // Word number plus one that was first asked of each bank.
-    let mut first = [0u64; 32];
+    // Word number plus one that was first asked of each bank, and all words of the phase: at most 32.
+    let mut first = [0u32; 32];
+    let (mut words, mut count) = ([0u32; 32], 0);
     let mut conflict = false;
-    for (lane, at) in addresses.iter().enumerate() {
-        if lanes >> lane & 1 == 0 {
-            continue;
-        }
-        for word in at / 4..(at + bytes as u64).div_ceil(4) {
+    for (lane, at) in addresses.iter().enumerate().filter(|(lane, _)| lanes >> lane & 1 != 0) {
+        let last = at + bytes as u64 - 1;
+        debug_assert!(last / 4 - at / 4 < 4, "lane {lane} is aligned");
+        for word in (at / 4) as u32..=(last / 4) as u32 {
             let bank = &mut first[word as usize & 31];
             conflict |= *bank != 0 && *bank != word + 1;
             *bank = word + 1;
+            words[count & 31] = word;
+            count += 1;
         }
     }
     if !conflict {
         return 1;
     }
-    let active = addresses.iter().enumerate().filter(|(lane, _)| lanes >> lane & 1 != 0);
-    let mut words: Vec<u64> = active.flat_map(|(_, at)| at / 4..(at + bytes as u64).div_ceil(4)).collect();
-    words.sort_unstable();
-    words.dedup();
     let mut depth = [0u64; 32];
-    words.iter().for_each(|word| depth[*word as usize & 31] += 1);
+    for n in 0..count.min(32) {
+        let again = words[..n].iter().fold(false, |again, word| again | (*word == words[n]));
+        depth[words[n] as usize & 31] += u64::from(!again);
+    }
     depth.into_iter().max().unwrap_or(1)
+}
+
+/// Whether each lane has a group of four banks to itself, where a lane takes 16 aligned bytes.
+fn distinct_groups(addresses: &[u64], lanes: u32) -> bool {
+    let (mut used, mut twice) = (0u32, 0);
+    for (lane, at) in addresses.iter().enumerate() {
+        let group = (lanes >> lane & 1) << (at >> 4 & 7);
+        twice |= used & group;
+        used |= group;
+    }
+    twice == 0
 }

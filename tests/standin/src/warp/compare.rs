@@ -240,11 +240,7 @@ pub(super) fn selp(opcode: &mut Opcode<'_>, frame: &mut Frame, operands: &[Opera
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,f16c,bmi2"))]
 fn run_select<S: Slot>(warp: &mut Warp, _: &mut Block<'_>, i: &Instruction, active: u32) -> Step {
     let (a, b) = (S::read(warp, i.operands[1]), S::read(warp, i.operands[2]));
-    let p = warp.predicate(i.operands[3]);
-    let mut result = [S::default(); 32];
-    for lane in 0..32 {
-        result[lane] = if p >> lane & 1 != 0 { a[lane] } else { b[lane] };
-    }
+    let result = S::choose(warp.predicate(i.operands[3]), a, b);
     S::write(warp, i.operands[0], active, &result);
     Ok(())
 }

@@ -22,12 +22,13 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     // Knuth's exact error of a sum.
     let of_product = sum - c;
     let error = (product - of_product) + (c - (sum - of_product));
-    let bits = sum.to_bits();
-    let even = bits & 1 == 0;
-    let outwards = (error > 0.0) == (sum > 0.0);
-    let odd = if outwards { bits + 1 } else { bits.wrapping_sub(1) };
-    // No error, or one that is not a number because the sum is infinite, leaves the sum.
-    f32::from_bits(if even && error != 0.0 && error.is_finite() { odd } else { bits })
+    let (bits, error) = (sum.to_bits(), error.to_bits());
+    // An error of zero leaves the sum, and so does one that is not finite because the sum is not.
+    let inexact = u32::from((error & 0x7fff_ffff).wrapping_sub(1) < 0x7f7f_ffff);
+    let step = inexact & !bits & 1;
+    // Away from zero if the error has the sum's sign, or else towards it.
+    let inwards = (error ^ bits) >> 31;
+    f32::from_bits(bits.wrapping_add(step).wrapping_sub(2 * (step & inwards)))
 }
 
 #[inline(always)]

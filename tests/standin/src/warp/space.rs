@@ -112,6 +112,16 @@ pub(super) fn addresses(warp: &Warp, i: &Instruction, n: usize) -> [u64; 32] {
 #[repr(align(64))]
 pub(super) struct Stage(pub(super) [u8; 512]);
 
+/// How the addresses of a request lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pattern {
+    /// All lanes want the same.
+    Same,
+    /// All 32 lanes, one after the other.
+    Consecutive,
+    Scattered,
+}
+
 /// A request of a warp to memory.
 pub(super) struct Request<'r> {
     pub(super) space: Space,
@@ -157,38 +167,54 @@ impl Request<'_> {
         self.check_alignment()?;
         self.count_request(block);
         let first = self.lanes.trailing_zeros() as usize;
-        let at = self.addresses[first];
-        let uniform = (0..32)
-            .fold(0, |all, lane| all | (self.addresses[lane] ^ at) & if self.lanes >> lane & 1 != 0 { !0 } else { 0 })
-            == 0;
-        let reads = matches!(self.purpose, Purpose::Read);
-        if uniform && reads && self.space != Space::Local {
-            self.run(warp, block, stage, first, 1)?;
-            let bytes = self.bytes;
-            for lane in self.active() {
-                stage.0.copy_within(first * bytes..(first + 1) * bytes, lane * bytes);
+        let pattern = self.pattern(first);
+        self.count_waves(block, pattern != Pattern::Scattered);
+        match pattern {
+            Pattern::Consecutive => self.run(warp, block, stage, 0, 32),
+            Pattern::Same => {
+                self.run(warp, block, stage, first, 1)?;
+                let bytes = self.bytes;
+                for lane in self.active() {
+                    stage.0.copy_within(first * bytes..(first + 1) * bytes, lane * bytes);
+                }
+                Ok(())
             }
-            self.count_waves(block, true);
-            return Ok(());
-        }
-        let mut lane = first;
-        while lane < 32 {
-            let mut count = 1;
-            while self.continues(lane, count) {
-                count += 1;
-            }
-            self.run(warp, block, stage, lane, count)?;
-            if count == 32 {
-                self.count_waves(block, true);
-                return Ok(());
-            }
-            lane += count;
-            while lane < 32 && self.lanes >> lane & 1 == 0 {
-                lane += 1;
+            Pattern::Scattered => {
+                let mut lane = first;
+                while lane < 32 {
+                    let mut count = 1;
+                    while self.continues(lane, count) {
+                        count += 1;
+                    }
+                    self.run(warp, block, stage, lane, count)?;
+                    lane += count;
+                    while lane < 32 && self.lanes >> lane & 1 == 0 {
+                        lane += 1;
+                    }
+                }
+                Ok(())
             }
         }
-        self.count_waves(block, false);
-        Ok(())
+    }
+
+    /// Tells the two most frequent patterns from the rest.
+    #[inline(always)]
+    fn pattern(&self, first: usize) -> Pattern {
+        if self.space == Space::Local {
+            return Pattern::Scattered;
+        }
+        let start = self.addresses[first];
+        let (mut same, mut consecutive) = (0, 0);
+        for lane in 0..32 {
+            let at = self.addresses[lane];
+            same |= (at ^ start) & u64::from(self.lanes >> lane & 1).wrapping_neg();
+            consecutive |= at ^ start.wrapping_add((lane * self.bytes) as u64);
+        }
+        match self.purpose {
+            _ if self.lanes == !0 && consecutive == 0 => Pattern::Consecutive,
+            Purpose::Read if same == 0 => Pattern::Same,
+            _ => Pattern::Scattered,
+        }
     }
 
     /// Whether a run of lanes goes on: active, and at the next address.

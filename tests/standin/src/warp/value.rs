@@ -1,5 +1,7 @@
 //! Register slots as values: what type an instruction sees in them.
 
+use std::ops::{BitAnd, BitOr, Not};
+
 use half::f16;
 
 use super::Warp;
@@ -11,11 +13,27 @@ use crate::ptx::operand::Kind;
 pub(crate) struct Lanes<T>(pub(crate) [T; 32]);
 
 /// What register files hold.
-pub(crate) trait Slot: Copy + Default {
+pub(crate) trait Slot:
+    Copy + Default + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self>
+{
     fn read(warp: &Warp, slot: u16) -> &[Self; 32];
     fn register(warp: &mut Warp, slot: u16) -> &mut [Self; 32];
     fn from_raw(raw: u64) -> Self;
     fn raw(self) -> u64;
+
+    /// All ones if the last bit is set, or else zero.
+    fn spread(bit: u32) -> Self;
+
+    /// Takes each lane from `set` or `clear`, as its bit says. Without branches, for the compiler to use vectors.
+    #[inline(always)]
+    fn choose(bits: u32, set: &[Self; 32], clear: &[Self; 32]) -> [Self; 32] {
+        let mut chosen = [Self::default(); 32];
+        for lane in 0..32 {
+            let mask = Self::spread(bits >> lane);
+            chosen[lane] = set[lane] & mask | clear[lane] & !mask;
+        }
+        chosen
+    }
 
     /// Writes the lanes of a mask.
     #[inline(always)]
@@ -24,9 +42,7 @@ pub(crate) trait Slot: Copy + Default {
         if lanes == !0 {
             *register = *values;
         } else {
-            for lane in 0..32 {
-                register[lane] = if lanes >> lane & 1 != 0 { values[lane] } else { register[lane] };
-            }
+            *register = Self::choose(lanes, values, register);
         }
     }
 }
@@ -55,6 +71,11 @@ impl Slot for u32 {
     fn raw(self) -> u64 {
         self.into()
     }
+
+    #[inline(always)]
+    fn spread(bit: u32) -> u32 {
+        (bit & 1).wrapping_neg()
+    }
 }
 
 impl Slot for u64 {
@@ -80,6 +101,11 @@ impl Slot for u64 {
     #[inline(always)]
     fn raw(self) -> u64 {
         self
+    }
+
+    #[inline(always)]
+    fn spread(bit: u32) -> u64 {
+        u64::from(bit & 1).wrapping_neg()
     }
 }
 
