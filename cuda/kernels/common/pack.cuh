@@ -47,13 +47,15 @@ __device__ __forceinline__ u32 fma_half2(u32 a, u32 b, u32 c) {
     return r;
 }
 
-// max(x, 0) of both halves; NaN stays NaN, so that an overflow is seen at the end. sm_75 has no packed maximum: the
-// sign bits become masks.
+// max(x, 0) of both halves; NaN stays NaN, so that an overflow is seen at the end. sm_75 has no packed maximum:
+// there the signs become masks.
 __device__ __forceinline__ u32 relu_half2(u32 v) {
 #if __CUDA_ARCH__ >= 800
     asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(v) : "r"(0));
     return v;
 #else
-    return v & ~(((v >> 15) & 0x10001u) * 0xffffu);
+    // -0 and below, except NaN: adding 0x3ff carries into the sign's place from the least NaN on.
+    const u32 negative = v & ~((v & 0x7fff7fffu) + 0x03ff03ffu);
+    return v & ~(((negative >> 15) & 0x10001u) * 0xffffu);
 #endif
 }

@@ -35,7 +35,8 @@ __device__ __forceinline__ float activate(float v, u32 activation) {
 template <int PAIRS>
 struct Result {
     static constexpr int GROUPS = 2 * PAIRS;
-    static constexpr int PITCH = PAIRS * 64 + 16;  // bytes of a pixel: an odd number of 16-byte words
+    // Bytes of a pixel, 8 or 24 banks on: the 4 pixels that half a warp writes meet no bank twice.
+    static constexpr int PITCH = PAIRS * 64 + 32;
     static constexpr int BYTES = 16 * PITCH;
     float sum[2][GROUPS][4];
 
@@ -73,7 +74,10 @@ struct Result {
             if (chunk >= a.chunks || column >= a.width) continue;
             Chunk v = load_chunk(a.bias, chunk);
             const u32 from = shared + p * PITCH + c * 32;
-            const uint4 low = load_shared_16(from), high = load_shared_16(from + 16);
+            // Pixels 4 apart have the same banks: some read their second half first.
+            const u32 turned = p & 4 ? 16 : 0;
+            const uint4 one = load_shared_16(from + turned), other = load_shared_16(from + 16 - turned);
+            const uint4 low = turned ? other : one, high = turned ? one : other;
             const u32 bits[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
             const u64 residual = (u64)y * a.width + column;
             const Chunk r = a.residual.base ? load_chunk(a.residual, residual, chunk) : Chunk{};

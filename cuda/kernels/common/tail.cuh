@@ -137,10 +137,14 @@ struct Tail {
             const float added = out.added(s, i);
             const u32 place = out.place(s, i, scale);
 #pragma unroll
-            for (int k = 0; k < 2 * GROUPS; k++) {
-                const int to = offset[k / 2][k % 2];
-                const float v = conv.sum[DONE][i / 2][k / 2].v[i % 2 * 2 + k % 2];
-                if (to >= 0) store_shared(place + to, __float_as_uint(v + added));
+            for (int n = 0; n < GROUPS; n++) {
+                const float* v = conv.sum[DONE][i / 2][n].v + i % 2 * 2;
+                if (scale == 4) {
+                    store_shared(place + offset[n][0], v[0] + added, v[1] + added);
+                    continue;
+                }
+                if (offset[n][0] >= 0) store_shared(place + offset[n][0], __float_as_uint(v[0] + added));
+                if (offset[n][1] >= 0) store_shared(place + offset[n][1], __float_as_uint(v[1] + added));
             }
         }
         conv.template reset<DONE>();
