@@ -1,8 +1,10 @@
 //! The kernels, one file a family. Each function checks shapes and gives a [`Launch`](crate::Launch).
 
 pub mod channels;
+pub mod conv;
 pub mod depthwise;
 pub mod elementwise;
+mod fragment;
 pub mod norm;
 pub mod pack;
 pub mod resample;
