@@ -61,6 +61,8 @@ pub struct Taps {
     starts: Arc<[u32]>,
     device_starts: Buffer,
     weights: Buffer,
+    /// Weights for `kernels/enlarge.cu`, by the factor.
+    enlarging: Arc<[(usize, Buffer)]>,
 }
 
 impl Taps {
@@ -84,9 +86,14 @@ impl Taps {
         // Neighbouring threads work on neighbouring outputs.
         let transposed: Vec<f32> =
             (0..weights.len()).map(|i| weights[i % starts.len() * taps + i / starts.len()]).collect();
+        let enlarging = (2..=4).filter_map(|factor| {
+            let table = enlarging(factor, inputs, starts, weights)?;
+            Some(Buffer::from_slice(device, &table).map(|buffer| (factor, buffer)))
+        });
         Ok(Self {
             inputs,
             taps,
+            enlarging: enlarging.collect::<Result<Vec<_>, _>>()?.into(),
             starts: starts.into(),
             device_starts: Buffer::from_slice(device, starts)?,
             weights: Buffer::from_slice(device, &transposed)?,
@@ -106,6 +113,11 @@ impl Taps {
     /// Samples of the output.
     pub fn outputs(&self) -> usize {
         self.starts.len()
+    }
+
+    /// The table of `kernels/enlarge.cu` for a factor, if this is one.
+    fn enlarging(&self, factor: usize) -> Option<&Buffer> {
+        self.enlarging.iter().find(|(f, _)| *f == factor).map(|(_, table)| table)
     }
 
     /// `Axis` of `kernels/common/separable.cuh`, as words.
@@ -133,6 +145,33 @@ impl Taps {
     }
 }
 
+/// How far a table of `kernels/enlarge.cu` reaches from the input that an output lies upon, and how long its rows are.
+const REACH: usize = 3;
+const ENLARGING_ROW: usize = 8;
+
+/// The weights of inputs `j / factor - REACH` to `j / factor + REACH` for every output j; rows up to a whole multiple of
+/// the factor are zeros. None unless that is all that outputs need, and weights repeat with the factor away from the
+/// edges.
+fn enlarging(factor: usize, inputs: usize, starts: &[u32], weights: &[f32]) -> Option<Vec<f32>> {
+    let (outputs, taps) = (starts.len(), weights.len() / starts.len());
+    if outputs.div_ceil(factor) != inputs {
+        return None;
+    }
+    let mut table = vec![0.0; ENLARGING_ROW * factor * inputs];
+    for (j, (&start, weights)) in starts.iter().zip(weights.chunks_exact(taps)).enumerate() {
+        for (input, &weight) in (start as usize..).zip(weights).filter(|(_, weight)| **weight != 0.0) {
+            let place = (input + REACH).checked_sub(j / factor).filter(|&place| place <= 2 * REACH)?;
+            table[j * ENLARGING_ROW + place] = weight;
+        }
+    }
+    // The row that kernels take for all others.
+    let common = |j: usize| inputs / 2 * factor + j % factor;
+    let inner = REACH * factor..outputs.min(inputs.saturating_sub(REACH) * factor);
+    let row = |j: usize| &table[j * ENLARGING_ROW..][..ENLARGING_ROW];
+    let alike = |j: usize| row(j).iter().zip(row(common(j))).all(|(a, b)| (a - b).abs() < 1e-6);
+    inner.into_iter().all(alike).then_some(table)
+}
+
 /// Taps along rows and down columns.
 #[derive(Clone, Debug)]
 pub struct Scaling {
@@ -151,6 +190,12 @@ impl Scaling {
     /// Height and width of what comes out.
     pub fn output_size(&self) -> (usize, usize) {
         (self.down.outputs(), self.across.outputs())
+    }
+
+    /// The whole factor by which both axes enlarge, and the tables of `kernels/enlarge.cu`, along and down.
+    pub(super) fn enlarging(&self) -> Option<(usize, &Buffer, &Buffer)> {
+        let tables = |factor| Some((factor, self.across.enlarging(factor)?, self.down.enlarging(factor)?));
+        (2..=4).find_map(tables)
     }
 
     /// Bytes of shared memory of a kernel that resamples `components` to tiles of `width` x `height` outputs; `own` is how

@@ -6,8 +6,8 @@ use srup_cuda::{Kind, Sample, run};
 use crate::picture::{Grid, Host, device, sample};
 use crate::taps::{Axis, bicubic, lanczos, resampled, scaling};
 
-/// Below, at and above a tile of 64x16 outputs for the scales used.
-const SIZES: [(usize, usize); 7] = [(1, 1), (2, 1), (1, 3), (5, 3), (8, 32), (9, 33), (21, 70)];
+/// Below, at and above a tile of 64x16 outputs for the scales used, and a strip of 112 or 120 inputs.
+const SIZES: [(usize, usize); 8] = [(1, 1), (2, 1), (1, 3), (5, 3), (8, 32), (9, 33), (21, 70), (34, 141)];
 
 /// One or two planes from `from` to `to`, against sums in f64.
 fn check(components: usize, from: Sample, to: Sample, size: (usize, usize), scale: f64, planes: usize) {
@@ -51,15 +51,19 @@ fn a_plane_of_bytes_is_enlarged() {
 #[test]
 fn two_planes_of_words_go_at_once() {
     for size in SIZES {
-        check(1, sample(Kind::U16, 0, 1), sample(Kind::U16, 0, 1), size, 2.0, 2);
+        for scale in [2.0, 3.0, 4.0] {
+            check(1, sample(Kind::U16, 0, 1), sample(Kind::U16, 0, 1), size, scale, 2);
+        }
     }
 }
 
 #[test]
 fn interleaved_chroma_stays_interleaved() {
     for size in SIZES {
-        check(2, sample(Kind::U8, 0, 2), sample(Kind::U8, 0, 2), size, 2.0, 1);
-        check(2, sample(Kind::U16, 6, 2), sample(Kind::U16, 6, 2), size, 2.0, 1);
+        for scale in [2.0, 3.0, 4.0] {
+            check(2, sample(Kind::U8, 0, 2), sample(Kind::U8, 0, 2), size, scale, 1);
+            check(2, sample(Kind::U16, 6, 2), sample(Kind::U16, 6, 2), size, scale, 1);
+        }
     }
 }
 
@@ -80,10 +84,41 @@ fn floats_are_neither_rounded_nor_clamped() {
     }
 }
 
+/// Chroma of pictures of odd size, with samples on luma's or between them.
+#[test]
+fn chroma_of_odd_sizes_loses_its_last_sample() {
+    let Some(device) = device() else { return };
+    for (factor, cosited) in [(2, true), (2, false), (3, true), (4, true)] {
+        for group in [1, 2] {
+            // Of pictures of 17x247, and those enlarged.
+            let ((height, width), (tall, wide)) =
+                ((9, 124), ((17 * factor as usize).div_ceil(2), 247 * factor / 2 + factor % 2));
+            let step = 1.0 / factor as f64;
+            let axis = |inputs, outputs| {
+                let offset = if cosited { (0.5 * step - 0.5) / 2.0 } else { 0.5 * step - 0.5 };
+                Axis::new((lanczos, 3.0), (inputs, outputs), step, offset)
+            };
+            let (across, down) = (axis(width, wide), axis(height, tall));
+            let source = Host::noise(height, width, sample(Kind::U8, 0, group), 0, 1);
+            let mut target = Host::filled(tall, wide, sample(Kind::U8, 0, group), 0, 0xc3);
+            let (from, to) = (source.upload(&device), target.upload(&device));
+            let tables = scaling(&device, &across, &down);
+            let pair = (source.view(&from, 0), target.view(&to, 0));
+            let launch = resample(&device, group, &[pair], &tables).unwrap();
+            assert!(launch.name().starts_with("enlarge"), "{}", launch.name());
+            run(&device, &[launch]).unwrap();
+            target.download(&to);
+            let expected: Vec<Grid> = (0..group).map(|part| resampled(&source.grid(part), &across, &down)).collect();
+            target.assert_near(&expected, 0xc3, &format!("factor {factor}, group {group}, cosited {cosited}"));
+        }
+    }
+}
+
 #[test]
 fn sizes_may_be_alike_or_near() {
     for scale in [1.0, 1.25] {
         check(1, sample(Kind::U8, 0, 1), sample(Kind::U8, 0, 1), (40, 131), scale, 1);
+        check(2, sample(Kind::U16, 6, 2), sample(Kind::U16, 6, 2), (40, 131), scale, 1);
     }
 }
 

@@ -13,7 +13,8 @@ use crate::frame::convert::{Domain, NotFinite, matrices, siting};
 use crate::frame::resample::{Kernel, Resampler};
 use crate::frame::{Family, FrameMut, FrameRef, PixelFormat, VideoInfo};
 
-/// How the planes of a frame lie in a block of memory: rows packed tightly, planes at multiples of [`ALIGNMENT`].
+/// How the planes of a frame lie in a block of memory: planes at multiples of [`ALIGNMENT`], rows at multiples of four
+/// bytes. So kernels move words whatever the width, and planes of GStreamer's usual strides go up in one piece.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     info: VideoInfo,
@@ -35,37 +36,41 @@ impl Layout {
         self.info.format.row_bytes(plane, self.info.width)
     }
 
+    fn pitch(&self, plane: usize) -> usize {
+        self.row_bytes(plane).next_multiple_of(4)
+    }
+
     fn plane_bytes(&self, plane: usize) -> usize {
-        self.row_bytes(plane) * self.info.format.rows(plane, self.info.height)
+        self.pitch(plane) * self.info.format.rows(plane, self.info.height)
     }
 
     fn gather(&self, frame: &FrameRef<'_>, block: &mut [u8]) {
         for plane in 0..self.info.format.planes() {
-            let bytes = self.row_bytes(plane);
+            let (bytes, pitch) = (self.row_bytes(plane), self.pitch(plane));
             let source = frame.plane(plane);
             let target = &mut block[self.offsets[plane]..][..self.plane_bytes(plane)];
-            if source.stride == bytes {
+            if source.stride == pitch && source.data.len() >= target.len() {
                 target.copy_from_slice(&source.data[..target.len()]);
                 continue;
             }
-            for (y, row) in target.chunks_exact_mut(bytes).enumerate() {
-                row.copy_from_slice(source.row(y, bytes));
+            for (y, row) in target.chunks_exact_mut(pitch).enumerate() {
+                row[..bytes].copy_from_slice(source.row(y, bytes));
             }
         }
     }
 
     fn scatter(&self, block: &[u8], frame: &mut FrameMut<'_>) {
         for plane in 0..self.info.format.planes() {
-            let bytes = self.row_bytes(plane);
+            let (bytes, pitch) = (self.row_bytes(plane), self.pitch(plane));
             let source = &block[self.offsets[plane]..][..self.plane_bytes(plane)];
             let target = frame.plane_mut(plane);
-            if target.stride == bytes {
+            if target.stride == bytes && bytes == pitch {
                 target.data[..source.len()].copy_from_slice(source);
                 continue;
             }
             let rows = self.info.format.rows(plane, self.info.height);
-            for (row, source) in target.rows(rows, bytes).zip(source.chunks_exact(bytes)) {
-                row.copy_from_slice(source);
+            for (row, source) in target.rows(rows, bytes).zip(source.chunks_exact(pitch)) {
+                row.copy_from_slice(&source[..bytes]);
             }
         }
     }
@@ -83,7 +88,7 @@ impl Layout {
             _ => (format.chroma_height(self.info.height), format.chroma_width(self.info.width)),
         };
         let memory = block.part(self.offsets[plane], self.plane_bytes(plane));
-        Plane::new(&memory, self.row_bytes(plane), height, width, sample(format, plane, part))
+        Plane::new(&memory, self.pitch(plane), height, width, sample(format, plane, part))
     }
 }
 
