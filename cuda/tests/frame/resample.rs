@@ -92,7 +92,7 @@ fn chroma_of_odd_sizes_loses_its_last_sample() {
         for group in [1, 2] {
             // Of pictures of 17x247, and those enlarged.
             let ((height, width), (tall, wide)) =
-                ((9, 124), ((17 * factor as usize).div_ceil(2), 247 * factor / 2 + factor % 2));
+                ((9, 124), ((17 * factor).div_ceil(2), 247 * factor / 2 + factor % 2));
             let step = 1.0 / factor as f64;
             let axis = |inputs, outputs| {
                 let offset = if cosited { (0.5 * step - 0.5) / 2.0 } else { 0.5 * step - 0.5 };
