@@ -88,7 +88,7 @@ fn floats_are_neither_rounded_nor_clamped() {
 #[test]
 fn chroma_of_odd_sizes_loses_its_last_sample() {
     let Some(device) = device() else { return };
-    for (factor, cosited) in [(2, true), (2, false), (3, true), (4, true)] {
+    for (factor, cosited) in [(2usize, true), (2, false), (3, true), (4, true)] {
         for group in [1, 2] {
             // Of pictures of 17x247, and those enlarged.
             let ((height, width), (tall, wide)) =
