@@ -41,7 +41,7 @@ struct SampleWriter {
 #pragma unroll 1
                 for (int k = i; k < min(i + 4, count); k++) {
                     const float v = __uint_as_float(load_shared(from + 4 * k));
-                    if (!is_finite(v)) *flag = 1;
+                    if (!is_finite(v)) raise(flag);
                     Plane at = p;
                     at.base = to;
                     at.part = 0;
@@ -55,7 +55,7 @@ struct SampleWriter {
         const float v[4] = {__uint_as_float(bits.x), __uint_as_float(bits.y), __uint_as_float(bits.z),
                             __uint_as_float(bits.w)};
         // The sum is not finite if one of them is not; it overflows far beyond what a picture may be.
-        if (!is_finite(fabsf(v[0]) + fabsf(v[1]) + fabsf(v[2]) + fabsf(v[3]))) *flag = 1;
+        if (!is_finite(fabsf(v[0]) + fabsf(v[1]) + fabsf(v[2]) + fabsf(v[3]))) raise(flag);
         if (p.kind == SAMPLE_F32) {
             *(uint4*)at = bits;
             return;

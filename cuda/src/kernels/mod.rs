@@ -5,6 +5,7 @@ pub mod conv;
 pub mod depthwise;
 pub mod elementwise;
 mod fragment;
+pub mod luma;
 pub mod norm;
 pub mod pack;
 pub mod resample;
