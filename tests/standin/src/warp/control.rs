@@ -8,8 +8,9 @@ use crate::ptx::frame::{Frame, exactly};
 use crate::ptx::instruction::{Class, Instruction, Opcode};
 use crate::ptx::operand::{Kind, Operand};
 
-/// Backward branches after which a warp is taken to be in an endless loop.
-const ENDLESS: u64 = 1 << 28;
+/// Backward branches after which a warp is taken to be in an endless loop: some seconds here, far more than a test
+/// has use for.
+const ENDLESS: u64 = 1 << 24;
 
 /// Slot number of a barrier operand that is not there.
 const ABSENT: u16 = u16::MAX;

@@ -72,6 +72,35 @@ fn integers_round_to_floats_in_four_directions() {
     assert_eq!(f32::from_bits(one([u32::MAX], "cvt.rz.f32.u32 %r10, %r0;")), 4_294_967_040.0);
 }
 
+#[test]
+fn wide_sources_round_once() {
+    // Halfway between two floats, and a little beside it where a float between would hide the difference.
+    let tiny = 2f64.powi(-50);
+    for (value, expected) in [
+        (1.0 + 2f64.powi(-24), 0x3f80_0000),
+        (1.0 + 2f64.powi(-24) + tiny, 0x3f80_0001),
+        (1.0 + 3.0 * 2f64.powi(-24), 0x3f80_0002),
+        (1e300, 0x7f80_0000),
+        (2f64.powi(-150), 0),
+        (1.5 * 2f64.powi(-149), 2),
+    ] {
+        let body = "mov.b64 %d0, {%r0, %r1}; cvt.rn.f32.f64 %r10, %d0;";
+        assert_eq!(one([value.to_bits() as u32, (value.to_bits() >> 32) as u32], body), expected, "{value:e}");
+    }
+    for (value, expected) in [
+        (1.0 + 2f64.powi(-11), 0x3c00),
+        (1.0 + 2f64.powi(-11) + 2f64.powi(-40), 0x3c01),
+        (1.0 + 3.0 * 2f64.powi(-11), 0x3c02),
+    ] {
+        let body = "mov.b64 %d0, {%r0, %r1}; cvt.rn.f16.f64 %h0, %d0; cvt.u32.u16 %r10, %h0;";
+        assert_eq!(one([value.to_bits() as u32, (value.to_bits() >> 32) as u32], body), expected, "{value:e}");
+    }
+    // 2^40 + 2^16 is halfway, 2^40 + 3 * 2^16 too.
+    for (low, expected) in [(1 << 16, 0x5380_0000), (3 << 16, 0x5380_0002), ((1 << 16) + 1, 0x5380_0001)] {
+        assert_eq!(one([low, 1 << 8], "mov.b64 %d0, {%r0, %r1}; cvt.rn.f32.s64 %r10, %d0;"), expected, "{low:#x}");
+    }
+}
+
 fn half(value: f32, modifiers: &str) -> u16 {
     one([value.to_bits()], &format!("cvt.{modifiers} %h0, %r0; cvt.u32.u16 %r10, %h0;")) as u16
 }

@@ -105,11 +105,13 @@ fn races_between_warps() {
     // Neighbouring bytes of a word are different places.
     between_warps("st.shared.u8 [%r1], 1;", "", "st.shared.u8 [%r1+1], 2;").expect("different bytes");
     between_warps("st.shared.u16 [%r1], 1;", "", "st.shared.u8 [%r1+1], 2;").expect_err("one byte is in both");
-    // The reader before the last is not forgotten.
-    let third = ".shared .align 4 .b8 tile[4]; mov.u32 %r0, tile; setp.eq.u32 %p0, %r96, 0; @%p0 st.shared.u32 [%r0], 1;\n\
-                 bar.sync 0; ld.shared.u32 %r1, [%r0]; setp.eq.u32 %p1, %r96, 64; @%p1 st.shared.u32 [%r0], 2;";
-    let fault = Bench::new(third).threads(96).fault(&[], 0);
-    assert!(matches!(fault.cause(), Fault::SharedRace { earlier_kind: Kind::Read, .. }), "{fault}");
+    // Warp 0 reads, warp 1 reads, warp 0 writes: its barrier with warp 2 does not order it after warp 1.
+    let pair = ".shared .align 4 .b8 tile[4]; mov.u32 %r0, tile; shr.u32 %r2, %r96, 5; setp.eq.u32 %p0, %r2, 0;\n\
+                setp.eq.u32 %p1, %r2, 1; @%p0 st.shared.u32 [%r0], 1; bar.sync 0; setp.eq.u32 %p2, %r2, 2;\n\
+                @%p2 bra MEET; ld.shared.u32 %r1, [%r0]; @%p1 bra DONE; MEET: bar.sync 1, 64; @%p2 bra DONE;\n\
+                st.shared.u32 [%r0], 2; DONE:";
+    let fault = Bench::new(pair).threads(96).fault(&[], 0);
+    assert!(matches!(fault.cause(), Fault::SharedRace { earlier_kind: Kind::Read, warp: 1, .. }), "{fault}");
 }
 
 #[test]
@@ -186,6 +188,7 @@ fn barriers_that_not_all_warps_reach() {
 #[test]
 fn the_rest() {
     assert_eq!(cause("trap;", &[], 0), Fault::Trap);
+    assert!(matches!(cause("WAIT: bra WAIT;", &[], 0), Fault::Endless { .. }));
     let size = ".shared .align 16 .b8 t[16]; mov.u32 %r0, t; mov.u32 %r1, 17; cp.async.cg.shared.global [%r0], [%d99], 16, %r1;";
     assert_eq!(cause(size, &[0; 8], 0), Fault::CopySize { size: 17, bytes: 16 });
     assert!(matches!(Bench::new("").threads(1025).fault(&[], 0), Fault::Shape { .. }));
