@@ -255,14 +255,15 @@ __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 s
     }
 }
 
-// What a warp does of step 1: tiles of the rows before, units of `a` of those that run ahead. The first warps take a tile
+// Step 1 of the turn that finishes `row`: tiles of the rows before, and units of `a` for later ones. The first warps take a tile
 // each and share the last, lightest units; the others take the heaviest, two each.
 template <class P>
-__device__ __forceinline__ void square_step(const LargeKernelArguments& a, u32 shared, int row, int first, int turn) {
+__device__ __forceinline__ void square_step(const LargeKernelArguments& a, u32 shared, int row, int first, int last, int turn) {
     constexpr int OTHERS = P::WARPS - P::TILES, UNITS = P::units(0) + P::units_after(0);
     const int warp = threadIdx.x >> 5;
     const bool tiles = warp < P::TILES;
     if (tiles && row - ROWS >= first) finish_tile<P>(a, shared, warp, row - ROWS);
+    if (row >= last) return;
     const int stop = tiles ? UNITS : 2 * OTHERS < UNITS ? 2 * OTHERS : UNITS;
 #pragma unroll 1
     for (int unit = tiles ? 2 * OTHERS + warp : warp - P::TILES; unit < stop; unit += tiles ? P::TILES : OTHERS)
@@ -277,7 +278,7 @@ template <class P>
 __device__ __forceinline__ void large_kernel(const LargeKernelArguments& a) {
     const u32 shared = shared_address(shared_memory);
     const int first = blockIdx.y * a.rows, last = min(first + a.rows, a.height);
-    // Rows that arrive in a turn, for the turn that finishes `row`.
+    // Rows that arrive for the turn that finishes `row`.
     const auto load = [&](int row, int turn) {
         for_each<P::GROUPS>([&](auto j) {
             constexpr int J = decltype(j)::value;
@@ -294,8 +295,9 @@ __device__ __forceinline__ void large_kernel(const LargeKernelArguments& a) {
     copy_async_wait<0>();
     __syncthreads();
 #pragma unroll 1
-    for (; row < last; row += ROWS, turn++) {
-        square_step<P>(a, shared, row, first, turn);
+    for (;; row += ROWS, turn++) {
+        square_step<P>(a, shared, row, first, last, turn);
+        if (row >= last) return;
         __syncthreads();
         if (row + ROWS < last) load(row + ROWS, turn + 1);
         for_each<P::GROUPS>([&](auto j) {
@@ -306,8 +308,6 @@ __device__ __forceinline__ void large_kernel(const LargeKernelArguments& a) {
         copy_async_wait<0>();
         __syncthreads();
     }
-    const int warp = threadIdx.x >> 5;
-    if (warp < P::TILES) finish_tile<P>(a, shared, warp, row - ROWS);
 }
 
 extern "C" __global__ void __launch_bounds__(Plan<Dim32>::THREADS, 1) large_kernel_c32_f16(const LargeKernelArguments a) {
