@@ -5,30 +5,13 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use srup_examples::picture::Picture;
-use srup_tests::shared;
-
-/// The program beside this test, where `cargo test --workspace` builds it; built here when the tests run alone.
-fn evaluate() -> Command {
-    let test = std::env::current_exe().expect("a running test has a file");
-    let profile = test.ancestors().nth(2).expect("cargo puts tests into <target>/<profile>/deps");
-    let program = profile.join("examples/evaluate");
-    if !program.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "srup-examples", "--example", "evaluate"]);
-        build.arg("--target-dir").arg(profile.parent().expect("a profile lies in the target folder"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo is there").success(), "evaluate builds");
-    }
-    Command::new(program)
-}
+use srup_tests::{example, shared};
 
 /// The rows that `--json` writes, as `results`.
 fn results(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     let place = tempfile::tempdir().unwrap();
     let json = place.path().join("results.json");
-    let output = evaluate().arg(folder).args(arguments).arg("--json").arg(&json).output().unwrap();
+    let output = Command::new(example("evaluate")).arg(folder).args(arguments).arg("--json").arg(&json).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     document["results"].as_array().expect("results is a list").clone()
@@ -104,10 +87,10 @@ fn what_is_wrong_with_the_pictures_is_said_in_one_line() {
         (small, "narrow.png"),
     ];
     for (path, expected) in cases {
-        let output = evaluate().arg(&path).args(["--scale", "2", "--model", "bicubic"]).output().unwrap();
+        let output = Command::new(example("evaluate")).arg(&path).args(["--scale", "2", "--model", "bicubic"]).output().unwrap();
         check_failure(&output, expected);
     }
-    let output = evaluate().arg(folder.path()).args(["--scale", "2", "--model", "no-such-model"]).output().unwrap();
+    let output = Command::new(example("evaluate")).arg(folder.path()).args(["--scale", "2", "--model", "no-such-model"]).output().unwrap();
     check_failure(&output, "unknown model 'no-such-model'");
 }
 

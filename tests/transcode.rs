@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use srup_tests::shared;
+use srup_tests::{example, shared};
 use tools::{
-    assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, probe, program, run, side_data,
+    assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, probe, run, side_data,
     stream, transcode, workshop,
 };
 
@@ -379,7 +379,7 @@ fn an_interrupt_leaves_a_playable_file() {
         folder,
         "-f lavfi -i testsrc2=size=640x360:rate=25:duration=80 -f lavfi -i sine=duration=80 -c:v libx264 -preset ultrafast in.mkv",
     );
-    let mut child = Command::new(program())
+    let mut child = Command::new(example("transcode"))
         .args(["in.mkv", "out.mp4", "--model", "bicubic"])
         .current_dir(folder)
         .stdout(Stdio::piped())

@@ -26,7 +26,7 @@ pub fn lanczos() -> Model {
     Model::Resample(Kernel::Lanczos)
 }
 
-/// A lane of the CPU backend, and a frame of each side of it; the input is a pattern that no row or column repeats.
+/// A lane of the CPU backend, and a frame of each side of it.
 ///
 /// # Errors
 /// Too little memory, or a size out of range.
@@ -38,15 +38,33 @@ pub fn lane(
     threads: usize,
 ) -> Result<(Box<dyn Lane>, Frame, Frame), Error> {
     let input = VideoInfo::new(format, width, height, Colour::default())?;
-    let output = input.scaled(scale)?;
-    let plan = Plan { model, input, output, precision: Precision::F32, threads };
-    let lane = Cpu::new(threads)?.lane(&plan)?;
-    let mut frame = Frame::new(&input);
-    for plane in 0..format.planes() {
+    let lane = lane_on(&Cpu::new(threads)?, model, scale, &input, threads)?;
+    Ok((lane, pattern(&input), Frame::new(&input.scaled(scale)?)))
+}
+
+/// A lane of a backend in its own numbers.
+///
+/// # Errors
+/// Too little memory, or a size out of range.
+pub fn lane_on(
+    backend: &dyn Backend,
+    model: Model,
+    scale: usize,
+    input: &VideoInfo,
+    threads: usize,
+) -> Result<Box<dyn Lane>, Error> {
+    let plan = Plan { model, input: *input, output: input.scaled(scale)?, precision: Precision::Auto, threads };
+    backend.lane(&plan)
+}
+
+/// A frame of a pattern that no row or column repeats.
+pub fn pattern(info: &VideoInfo) -> Frame {
+    let mut frame = Frame::new(info);
+    for plane in 0..info.format.planes() {
         let (bytes, stride) = frame.plane_mut(plane);
         for (i, byte) in bytes.iter_mut().enumerate() {
             *byte = ((i % stride) * 7 + i / stride * 13 + i * i % 11) as u8;
         }
     }
-    Ok((lane, frame, Frame::new(&output)))
+    frame
 }

@@ -58,14 +58,6 @@ impl Arguments {
         self.keep(buffer).value(address)
     }
 
-    /// The address of a buffer, or null.
-    pub(crate) fn optional(self, buffer: Option<&Buffer>) -> Self {
-        match buffer {
-            Some(buffer) => self.buffer(buffer),
-            None => self.value(0u64),
-        }
-    }
-
     /// Keeps a buffer whose address is part of a structure.
     pub(crate) fn keep(mut self, buffer: &Buffer) -> Self {
         self.buffers.push(buffer.clone());

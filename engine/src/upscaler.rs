@@ -76,9 +76,8 @@ impl Builder {
         let output = input.scaled(self.scale)?;
         let model = Model::open(&self.model, self.scale)?;
         let plan = backend::Plan { model, input: *input, output, precision: self.precision, threads: self.threads };
-        let backend = backend::open(self.backend, self.threads)?;
-        let lane = backend.lane(&plan)?;
-        let description = format!("{} x{} on {}", plan.model.name(), self.scale, backend.describe());
+        let (lane, place) = backend::lane(self.backend, &plan)?;
+        let description = format!("{} x{} on {}", plan.model.name(), self.scale, place);
         Ok(Upscaler { input: *input, output, model: plan.model.name().to_owned(), description, lane })
     }
 }

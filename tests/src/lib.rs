@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::SystemTime;
+use std::{env, fs};
 
 /// The development data (`clips`, `eval`, `golden`): the folder that the environment variable `SRUP_SHARED` names, else
 /// `shared` beside the repository. None, said aloud, where there is none; the test is then to return.
@@ -26,4 +29,43 @@ pub fn ffmpeg_tool(name: &str) -> Option<Command> {
     let mut command = Command::new(name);
     command.args(["-hide_banner", "-loglevel", "error"]);
     Some(command)
+}
+
+/// The program of an example, beside the test's executable. Built first where it is missing or older than its source:
+/// `cargo test` builds the unit tests of examples alone. Nobody holds cargo's lock while tests run.
+pub fn example(name: &str) -> PathBuf {
+    // Tests side by side would each find it missing.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock();
+    let executable = env::current_exe().expect("the test knows its own path");
+    let profile = executable.parent().and_then(Path::parent).expect("<target>/<profile>/deps/<test>");
+    let program = profile.join("examples").join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let own = format!("examples/{name}");
+    let sources = ["examples/src", &own, "engine/src", "cuda/src", "cuda/ptx", "examples/Cargo.toml"];
+    let newest = sources.iter().map(|source| modified(&root.join(source))).max().expect("there are sources");
+    if !program.is_file() || modified(&program) < newest {
+        build(name, profile, &root);
+    }
+    program
+}
+
+fn build(example: &str, profile: &Path, root: &Path) {
+    let folder = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
+    let profile_name = if folder == "debug" { "dev" } else { folder };
+    // With the whole workspace's features, as `cargo test --workspace` has built the libraries.
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--workspace", "--example", example, "--profile", profile_name])
+        .arg("--target-dir")
+        .arg(profile.parent().expect("a profile's folder lies in the target folder"))
+        .current_dir(root)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "the example {example} must build");
+}
+
+/// When the newest file under `path` was written.
+fn modified(path: &Path) -> SystemTime {
+    let own = fs::metadata(path).and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| modified(&entry.path()));
+    below.chain([own]).max().unwrap_or(own)
 }

@@ -1,46 +1,11 @@
 //! The program under test, clips made with FFmpeg, and what ffprobe says of a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
-use std::time::SystemTime;
-use std::{env, fs};
+use std::fs;
 
 use serde_json::Value;
-
-/// The example, beside this test's executable. Built first where it is missing or older than its source: `cargo test` builds
-/// its unit tests alone. Nobody holds cargo's lock while tests run.
-pub fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let executable = env::current_exe().expect("the test knows its own path");
-        let profile = executable.parent().and_then(Path::parent).expect("<target>/<profile>/deps/<test>");
-        let program = profile.join("examples/transcode");
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let sources = ["examples/src", "examples/transcode", "engine/src", "examples/Cargo.toml"];
-        let newest = sources.iter().map(|source| modified(&root.join(source))).max().expect("there are sources");
-        if !program.is_file() || modified(&program) < newest {
-            let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
-            let profile_name = if name == "debug" { "dev" } else { name };
-            // With the whole workspace's features, as `cargo test --workspace` has built the libraries.
-            let status = Command::new(env!("CARGO"))
-                .args(["build", "--quiet", "--workspace", "--example", "transcode", "--profile", profile_name])
-                .arg("--target-dir")
-                .arg(profile.parent().expect("a profile's folder lies in the target folder"))
-                .current_dir(&root)
-                .status();
-            assert!(status.is_ok_and(|status| status.success()), "the example transcode must build");
-        }
-        program
-    })
-}
-
-/// When the newest file under `path` was written.
-fn modified(path: &Path) -> SystemTime {
-    let own = fs::metadata(path).and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| modified(&entry.path()));
-    below.chain([own]).max().unwrap_or(own)
-}
+use srup_tests::example;
 
 /// A folder for a test's clips; None, said aloud, without FFmpeg.
 pub fn workshop() -> Option<tempfile::TempDir> {
@@ -81,7 +46,7 @@ impl From<Output> for Run {
 
 /// Runs the program in `folder` with arguments divided by spaces.
 pub fn run(folder: &Path, arguments: &str) -> Run {
-    let output = Command::new(program()).args(arguments.split_whitespace()).current_dir(folder).output();
+    let output = Command::new(example("transcode")).args(arguments.split_whitespace()).current_dir(folder).output();
     output.expect("the program runs").into()
 }
 

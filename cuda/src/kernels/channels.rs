@@ -37,6 +37,11 @@ impl Map {
 }
 
 impl Channels<'_> {
+    /// How many channels.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// Chunks that hold the channels.
     pub(super) fn chunks(&self) -> usize {
         self.count.div_ceil(CHUNK)

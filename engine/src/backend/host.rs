@@ -49,22 +49,28 @@ impl HostLane {
         }
     }
 
-    fn run(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
-        self.unpacker.run(input, &mut self.input, &mut self.aside);
-        if let Some(runner) = &mut self.runner {
-            runner.run(&self.input, &mut self.output)?;
+    fn on_pool<T: Send>(&mut self, work: impl FnOnce(&mut Self) -> T + Send) -> T {
+        match self.pool.clone() {
+            Some(pool) => pool.install(|| work(self)),
+            None => work(self),
         }
-        self.packer
-            .run(&self.output, &self.aside, output)
-            .map_err(|NotFinite| Error::NotANumber { model: self.model.clone() })
     }
 }
 
 impl Lane for HostLane {
-    fn process(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
-        match self.pool.clone() {
-            Some(pool) => pool.install(|| self.run(input, output)),
-            None => self.run(input, output),
-        }
+    fn start(&mut self, input: &FrameRef<'_>) -> Result<(), Error> {
+        self.on_pool(|lane| lane.unpacker.run(input, &mut lane.input, &mut lane.aside));
+        Ok(())
+    }
+
+    fn finish(&mut self, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        self.on_pool(|lane| {
+            if let Some(runner) = &mut lane.runner {
+                runner.run(&lane.input, &mut lane.output)?;
+            }
+            lane.packer
+                .run(&lane.output, &lane.aside, output)
+                .map_err(|NotFinite| Error::NotANumber { model: lane.model.clone() })
+        })
     }
 }

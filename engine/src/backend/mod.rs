@@ -1,4 +1,4 @@
-//! Where networks run. A [`Backend`] makes lanes; a [`Lane`] takes one frame at a time, on its caller's thread.
+//! Where networks run. A [`Backend`] makes lanes; a [`Lane`] takes one frame at a time.
 
 use std::str::FromStr;
 
@@ -113,31 +113,70 @@ pub trait Backend: Send + Sync {
     /// As [`Backend::lane`].
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error>;
 
+    /// Which one it is, never [`BackendKind::Auto`].
+    fn kind(&self) -> BackendKind;
+
     /// Name, device or instruction set, threads.
     fn describe(&self) -> String;
 }
 
-/// One frame at a time, start to end, on the caller's thread; several lanes may run side by side.
+/// One frame at a time: started, then finished. Several lanes may run side by side; what a device does for a frame
+/// goes on between the two calls, so that one thread can keep several lanes busy.
 pub trait Lane: Send {
-    /// Upscales one frame of the plan's description.
+    /// Takes a frame of the plan's description. It is not needed any more when this returns.
+    ///
+    /// # Errors
+    /// What the device says. A frame that was started before and not finished is lost.
+    fn start(&mut self, input: &FrameRef<'_>) -> Result<(), Error>;
+
+    /// Waits for the frame that was started last and writes it.
     ///
     /// # Errors
     /// What the device or the network says; the output is then not to be used.
-    fn process(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error>;
+    fn finish(&mut self, output: &mut FrameMut<'_>) -> Result<(), Error>;
+
+    /// Upscales one frame from start to end.
+    ///
+    /// # Errors
+    /// As [`Lane::start`] and [`Lane::finish`].
+    fn process(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        self.start(input)?;
+        self.finish(output)
+    }
 }
 
 /// Opens a backend; `threads` is 0 for all that the process may use.
 ///
 /// # Errors
-/// [`Error::Backend`] if it cannot be had here. `Auto` falls back to the CPU and logs why.
+/// [`Error::Backend`] if it cannot be had here. `Auto` takes the CPU where CUDA cannot be had, and logs why.
 pub fn open(kind: BackendKind, threads: usize) -> Result<Box<dyn Backend>, Error> {
     match kind {
         BackendKind::Reference => Ok(Box::new(reference::Reference)),
         BackendKind::Cpu => Ok(Box::new(cpu::Cpu::new(threads)?)),
-        BackendKind::Cuda => Err(cuda::unavailable()),
-        BackendKind::Auto => {
-            tracing::info!("{}; taking the CPU", cuda::unavailable());
-            Ok(Box::new(cpu::Cpu::new(threads)?))
+        BackendKind::Cuda => Ok(Box::new(cuda::Cuda::new()?)),
+        BackendKind::Auto => match cuda::Cuda::new() {
+            Ok(cuda) => Ok(Box::new(cuda)),
+            Err(e) => {
+                tracing::info!("{e}; taking the CPU");
+                Ok(Box::new(cpu::Cpu::new(threads)?))
+            }
+        },
+    }
+}
+
+/// A lane for a plan, and what [`Backend::describe`] says of where it runs.
+///
+/// # Errors
+/// As [`open`] and [`Backend::lane`]. `Auto` takes the CPU where CUDA cannot run the plan, and logs why.
+pub fn lane(kind: BackendKind, plan: &Plan) -> Result<(Box<dyn Lane>, String), Error> {
+    let backend = open(kind, plan.threads)?;
+    match backend.lane(plan) {
+        Ok(lane) => Ok((lane, backend.describe())),
+        Err(e @ (Error::Backend { .. } | Error::Memory { .. })) if kind == BackendKind::Auto => {
+            tracing::info!("{e}; taking the CPU");
+            let backend = cpu::Cpu::new(plan.threads)?;
+            Ok((backend.lane(plan)?, backend.describe()))
         }
+        Err(e) => Err(e),
     }
 }

@@ -27,7 +27,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use self::dispatch::Isa;
 use self::engine::Engine;
 use super::host::{HostLane, Runner};
-use super::{Backend, Lane, Plan, Precision};
+use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
 use crate::model::Model;
 use crate::network::Network;
@@ -82,6 +82,10 @@ impl Backend for Cpu {
         let mut output = Tensor::default();
         Engine::new(self.isa, self.pool.clone(), network, input.height, input.width)?.run(input, &mut output);
         Ok(output)
+    }
+
+    fn kind(&self) -> BackendKind {
+        BackendKind::Cpu
     }
 
     fn describe(&self) -> String {

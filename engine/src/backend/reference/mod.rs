@@ -9,7 +9,7 @@ pub use global::chunk_order;
 use std::sync::Arc;
 
 use super::host::{HostLane, Runner};
-use super::{Backend, Lane, Plan, Precision};
+use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
 use crate::model::Model;
 use crate::network::{Block, Network};
@@ -37,6 +37,10 @@ impl Backend for Reference {
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
         check(precision)?;
         Ok(run(network, input))
+    }
+
+    fn kind(&self) -> BackendKind {
+        BackendKind::Reference
     }
 
     fn describe(&self) -> String {

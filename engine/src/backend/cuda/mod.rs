@@ -1,0 +1,144 @@
+//! Networks on an NVIDIA GPU, in f16 through kernels of our own.
+//!
+//! A network is taken apart into operations that the device has kernels for (`lower`), their values get places in one
+//! block of memory (`arena`), and with the frame's own steps around them they become the launches of a lane.
+
+mod arena;
+mod blocks;
+mod frame;
+mod lane;
+mod lower;
+mod network;
+mod tensors;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use srup_cuda::kernels::luma::Sums;
+use srup_cuda::{Buffer, Device, Issue, run, time};
+
+use self::lane::CudaLane;
+use self::network::DeviceNetwork;
+use super::{Backend, BackendKind, Lane, Plan, Precision};
+use crate::Error;
+use crate::model::Model;
+use crate::network::Network;
+use crate::tensor::Tensor;
+
+/// The CUDA backend on one device.
+pub struct Cuda {
+    device: Device,
+    issue: Issue,
+    /// Networks that lanes use, so that they share the weights.
+    networks: Mutex<Vec<Shared>>,
+}
+
+struct Shared {
+    network: Arc<Network>,
+    sums: Sums,
+    prepared: Weak<DeviceNetwork>,
+}
+
+impl Cuda {
+    /// On device 0, or on the one that the environment variable `SRUP_CUDA_DEVICE` numbers. With `SRUP_CUDA_GRAPHS=0`
+    /// kernels are started one by one, which profilers show better, in place of one graph a frame.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]: no driver, no such device, or one that is too old.
+    pub fn new() -> Result<Self, Error> {
+        let index = match std::env::var("SRUP_CUDA_DEVICE") {
+            Ok(text) => text.parse().map_err(|_| {
+                let reason = format!("SRUP_CUDA_DEVICE is '{text}': give the number of a device, 0 for the first");
+                Error::Backend { backend: "cuda", reason }
+            })?,
+            Err(_) => 0,
+        };
+        let plain = std::env::var("SRUP_CUDA_GRAPHS").is_ok_and(|v| v == "0");
+        let issue = if plain { Issue::Calls } else { Issue::Graph };
+        Ok(Self { device: Device::open(index)?, issue, networks: Mutex::default() })
+    }
+}
+
+impl Cuda {
+    /// In what luma networks sum: GeForce cards, known by their architecture, do so in f16 at twice the rate of f32.
+    fn sums(&self, precision: Precision) -> Result<Sums, Error> {
+        /// GeForce: Turing, Ampere, Ada, Blackwell.
+        const FAST_HALF: [(i32, i32); 4] = [(7, 5), (8, 6), (8, 9), (12, 0)];
+        match precision {
+            Precision::F16 => Ok(Sums::F32),
+            Precision::Auto if FAST_HALF.contains(&self.device.description().compute_capability) => Ok(Sums::F16),
+            Precision::Auto => Ok(Sums::F32),
+            Precision::F32 => {
+                let reason = "it computes in f16 only; ask for precision auto or f16, or use backend=cpu".into();
+                Err(Error::Backend { backend: "cuda", reason })
+            }
+        }
+    }
+}
+
+impl Cuda {
+    /// A network on the device: that of another lane, if one has it.
+    fn prepared(&self, network: &Arc<Network>, sums: Sums) -> Result<Arc<DeviceNetwork>, Error> {
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        networks.retain(|shared| shared.prepared.strong_count() > 0);
+        let same = |shared: &&Shared| Arc::ptr_eq(&shared.network, network) && shared.sums == sums;
+        if let Some(prepared) = networks.iter().find(same).and_then(|shared| shared.prepared.upgrade()) {
+            return Ok(prepared);
+        }
+        let prepared = Arc::new(DeviceNetwork::new(&self.device, network, sums)?);
+        networks.push(Shared { network: network.clone(), sums, prepared: Arc::downgrade(&prepared) });
+        Ok(prepared)
+    }
+
+    /// Milliseconds of the device's time that a network's kernels take on an input of that width and height: one figure
+    /// a repetition.
+    ///
+    /// # Errors
+    /// As [`Backend::run`].
+    pub fn time(
+        &self,
+        network: &Network,
+        (width, height): (usize, usize),
+        repetitions: usize,
+    ) -> Result<Vec<f32>, Error> {
+        let prepared = DeviceNetwork::new(&self.device, network, self.sums(Precision::Auto)?)?;
+        let (from, to) = tensors::ports(&self.device, network, &Tensor::zeros(network.channels, height, width))?;
+        let scratch = Buffer::new(&self.device, prepared.scratch(height, width))?;
+        let flag = Buffer::zeroed(&self.device, 4)?;
+        Ok(time(&self.device, &prepared.launches(&from, &to, &scratch, &flag)?, repetitions)?)
+    }
+}
+
+impl Backend for Cuda {
+    fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
+        let sums = self.sums(plan.precision)?;
+        let network = match &plan.model {
+            Model::Network(network) => Some(self.prepared(network, sums)?),
+            Model::Resample(_) => None,
+        };
+        Ok(Box::new(CudaLane::new(&self.device, plan, network.as_ref(), self.issue)?))
+    }
+
+    fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
+        let prepared = DeviceNetwork::new(&self.device, network, self.sums(precision)?)?;
+        let (from, to) = tensors::ports(&self.device, network, input)?;
+        let scratch = Buffer::new(&self.device, prepared.scratch(input.height, input.width))?;
+        let flag = Buffer::zeroed(&self.device, 4)?;
+        run(&self.device, &prepared.launches(&from, &to, &scratch, &flag)?)?;
+        tensors::read(&to, network.shapes(input.height, input.width)[network.output])
+    }
+
+    fn kind(&self) -> BackendKind {
+        BackendKind::Cuda
+    }
+
+    fn describe(&self) -> String {
+        let d = self.device.description();
+        format!("cuda ({}, compute capability {}.{}, f16)", d.name, d.compute_capability.0, d.compute_capability.1)
+    }
+}
+
+impl From<srup_cuda::Error> for Error {
+    fn from(error: srup_cuda::Error) -> Self {
+        Self::Backend { backend: "cuda", reason: error.to_string() }
+    }
+}

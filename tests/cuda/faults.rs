@@ -1,0 +1,95 @@
+//! What fails is said, nothing hangs, and everything is given back.
+
+use ptx_standin::harness::{self, Outcome};
+use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
+use srup_engine::{BackendKind, Error, Upscaler};
+
+use crate::support::picture;
+
+/// Two frames; what came of them.
+fn attempt(backend: BackendKind) -> Result<String, Error> {
+    let info = VideoInfo::new(PixelFormat::I420, 40, 22, Colour::default())?;
+    let mut upscaler = Upscaler::builder().backend(backend).build(&info)?;
+    let mut output = Frame::new(upscaler.output_info());
+    for seed in 0..2 {
+        upscaler.process(&picture(&info, seed).view(), &mut output.view_mut())?;
+    }
+    Ok(upscaler.describe().to_owned())
+}
+
+/// Runs a test again with a fault planted; in the inner process prints what came of two frames.
+fn planted(test: &str, variables: &[(&str, &str)]) -> Option<(Outcome, String)> {
+    let Some(outcome) = harness::rerun(test, variables) else {
+        match attempt(BackendKind::Cuda) {
+            Ok(text) => println!("answer: all is well on {text}"),
+            Err(e) => println!("answer: {e}"),
+        }
+        return None;
+    };
+    outcome.assert_passed();
+    let text = String::from_utf8_lossy(&outcome.output.stdout).into_owned();
+    let answer = text.lines().find_map(|line| line.strip_prefix("answer: ")).expect("the inner process answers");
+    let answer = answer.to_owned();
+    assert!(outcome.report.leaks.is_empty(), "{:#?}", outcome.report.leaks);
+    Some((outcome, answer))
+}
+
+#[test]
+fn no_device_is_told() {
+    if let Some((_, answer)) = planted("faults::no_device_is_told", &[("SRUP_STANDIN_DEVICES", "0")]) {
+        assert!(answer.contains("CUDA device") && answer.contains("CPU"), "{answer}");
+    }
+}
+
+#[test]
+fn too_little_memory_is_told_with_the_amount() {
+    let variables = [("SRUP_STANDIN_MEMORY", "4096")];
+    if let Some((_, answer)) = planted("faults::too_little_memory_is_told_with_the_amount", &variables) {
+        assert!(answer.contains("not enough memory") || answer.contains("bytes of device memory"), "{answer}");
+    }
+}
+
+#[test]
+fn every_allocation_may_fail() {
+    for nth in ["1", "2", "3", "5"] {
+        let fail = format!("alloc:{nth}");
+        let Some((outcome, answer)) = planted("faults::every_allocation_may_fail", &[("SRUP_STANDIN_FAIL", &fail)])
+        else {
+            return;
+        };
+        assert_eq!(outcome.report.injected.len(), 1, "{fail}: {answer}");
+        assert!(answer.contains("memory"), "{fail}: {answer}");
+    }
+}
+
+#[test]
+fn a_failed_copy_or_kernel_is_told() {
+    for fail in ["graph:1", "graph:2", "copy:1", "module:1", "event:1", "stream:1", "instantiate:1", "host:1"] {
+        let Some((outcome, answer)) = planted("faults::a_failed_copy_or_kernel_is_told", &[("SRUP_STANDIN_FAIL", fail)])
+        else {
+            return;
+        };
+        assert_eq!(outcome.report.injected.len(), 1, "{fail}: {answer}");
+        assert!(!answer.contains("all is well"), "{fail}: {answer}");
+    }
+}
+
+#[test]
+fn a_lost_device_is_told_wherever_it_is_lost() {
+    for call in ["20", "40", "60", "80", "100"] {
+        let variables = [("SRUP_STANDIN_LOST", call)];
+        let Some((_, answer)) = planted("faults::a_lost_device_is_told_wherever_it_is_lost", &variables) else { return };
+        assert!(answer.contains("all is well") || answer.contains("CUDA"), "call {call}: {answer}");
+    }
+}
+
+#[test]
+fn auto_takes_the_cpu_where_the_device_has_too_little_memory() {
+    const TEST: &str = "faults::auto_takes_the_cpu_where_the_device_has_too_little_memory";
+    let Some(outcome) = harness::rerun(TEST, &[("SRUP_STANDIN_MEMORY", "4096")]) else {
+        let text = attempt(BackendKind::Auto).unwrap();
+        assert!(text.contains("cpu"), "{text}");
+        return;
+    };
+    outcome.assert_clean();
+}

@@ -1,0 +1,76 @@
+//! Frames of noise and how near two frames are.
+
+use srup_engine::backend::{self, Plan};
+use srup_engine::frame::{Frame, VideoInfo};
+use srup_engine::model::Model;
+use srup_engine::{BackendKind, Precision};
+
+/// A smooth picture with edges and a little noise, the same for the same seed.
+pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
+    let mut frame = Frame::with_padding(info, 3 * usize::from(info.format.sample_bytes() == 1));
+    let (bytes, shift, max) = (info.format.sample_bytes(), info.format.shift(), u64::from(info.format.max_code()));
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for plane in 0..info.format.planes() {
+        let (data, stride) = frame.plane_mut(plane);
+        for (i, sample) in data.chunks_exact_mut(bytes).enumerate() {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let (x, y) = ((i * bytes % stride) as u64, (i * bytes / stride) as u64);
+            let edge = if (x / 13 + y / 7 + seed) % 3 == 0 { max / 2 } else { 0 };
+            let code = (edge + (3 * x + 5 * y) * max / 1024 + (state >> 40) % (max / 16 + 1)).min(max);
+            let word = (code as u16) << shift;
+            sample.copy_from_slice(&word.to_le_bytes()[..bytes]);
+        }
+    }
+    frame
+}
+
+/// A frame through a backend.
+pub fn upscaled(frame: &Frame, backend: BackendKind, model: &Model, scale: usize) -> Frame {
+    let (input, output) = (*frame.info(), frame.info().scaled(scale).unwrap());
+    let plan = Plan { model: model.clone(), input, output, precision: Precision::Auto, threads: 0 };
+    let (mut lane, _) = backend::lane(backend, &plan).unwrap();
+    let mut output = Frame::new(&output);
+    lane.process(&frame.view(), &mut output.view_mut()).unwrap();
+    output
+}
+
+/// How two frames of one description differ.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Difference {
+    /// Of any sample, in codes.
+    pub largest: u32,
+    /// Share of samples that differ.
+    pub share: f64,
+    /// In dB over all samples.
+    pub psnr: f64,
+}
+
+/// Compares sample by sample.
+pub fn difference(a: &Frame, b: &Frame) -> Difference {
+    assert_eq!(a.info(), b.info());
+    let (format, bytes) = (a.info().format, a.info().format.sample_bytes());
+    let (mut largest, mut differ, mut squares, mut count) = (0, 0, 0.0, 0);
+    for plane in 0..format.planes() {
+        let row = format.row_bytes(plane, a.info().width);
+        for y in 0..format.rows(plane, a.info().height) {
+            let code = |frame: &Frame, x: usize| {
+                let (data, stride) = frame.plane(plane);
+                let at = y * stride + x * bytes;
+                let word = if bytes == 2 { u16::from_le_bytes([data[at], data[at + 1]]) } else { data[at].into() };
+                u32::from(word >> format.shift())
+            };
+            for x in 0..row / bytes {
+                let d = code(a, x).abs_diff(code(b, x));
+                largest = largest.max(d);
+                differ += usize::from(d > 0);
+                squares += f64::from(d * d);
+                count += 1;
+            }
+        }
+    }
+    let peak = f64::from(format.max_code());
+    let mean = squares / count as f64;
+    Difference { largest, share: differ as f64 / count as f64, psnr: 10.0 * (peak * peak / mean).log10() }
+}
