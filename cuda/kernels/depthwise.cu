@@ -1,11 +1,11 @@
 // Depth-wise convolution of any size, f16 NHWC, sums in f32: out = bias + sum over taps of weight * in [+ residual].
 //
 // Kernels are rows x columns, both odd, with `dilation` pixels from tap to tap; zeros around the picture. Any range of
-// channels that begins at a multiple of 8 can be worked on; of its first and last chunk of 8 only channels first..last - 1
-// are written, so that groups of channels may begin anywhere.
+// channels that begins at a multiple of 8 can be worked on; of its first and last chunk of 8 only channels first..last
+// - 1 are written, so that groups of channels may begin anywhere.
 //
-// A thread makes one chunk of 8 channels of ROWS pixels of a column, so that a weight is read once for all of them. Lanes
-// go through the chunks of a pixel, then through the pixels of a row.
+// A thread makes one chunk of 8 channels of ROWS pixels of a column, so that a weight is read once for all of them.
+// Lanes go through the chunks of a pixel, then through the pixels of a row.
 // Bound: L1, 16 bytes a tap and chunk, and 32 / ROWS bytes of weights.
 #include "common/chunk.cuh"
 

@@ -1,6 +1,6 @@
-// Operations on the channels of single pixels, f16 NHWC, in f32. A thread makes one chunk of 8 channels of a pixel; lanes go
-// through the chunks of a pixel, then through the pixels. Ranges of channels of larger maps will do as operands. The
-// output may be one of the inputs.
+// Operations on the channels of single pixels, f16 NHWC, in f32. A thread makes one chunk of 8 channels of a pixel;
+// lanes go through the chunks of a pixel, then through the pixels. Ranges of channels of larger maps will do as
+// operands. The output may be one of the inputs.
 // Bound: DRAM.
 #include "common/chunk.cuh"
 
@@ -19,7 +19,8 @@ __device__ __forceinline__ Place place(u32 pixels, u32 chunks) {
 
 // r + min(max(a, 0), 6) * b, the star product of two branches.
 extern "C" __global__ void __launch_bounds__(BLOCK)
-    star_product_f16(const Channels r, const Channels a, const Channels b, const Channels output, u32 pixels, u32 chunks) {
+    star_product_f16(const Channels r, const Channels a, const Channels b, const Channels output, u32 pixels,
+                     u32 chunks) {
     const Place p = place(pixels, chunks);
     if (!p.inside) return;
     Chunk sum = load_chunk(r, p.pixel, p.chunk);

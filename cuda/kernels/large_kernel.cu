@@ -3,16 +3,17 @@
 //   per group of 16 channels: a = square(p), e = a + vertical(horizontal(a)), all depth-wise, the strips dilated;
 //   out = y + project_out(p * mix(e)); optionally fuse += weights * out, the share of this module in the sum over all.
 //
-// A block owns a strip COLUMNS wide and `rows` tall and goes down it, ROWS = 2 rows a turn. Groups reach differently far, so each
-// runs ahead of the output by its own number of rows, and all finish the same rows together. A turn is
-//   1. `a` of all groups from a ring of rows of p, a warp per 8 columns: a thread makes 2 x 2 pixels of two channels; at the
-//      same time other warps take the 1x1 convolutions of the rows finished in the turn before, 16 pixels a warp;
-//   2. the strips: a thread owns two channels of each group in one column; it takes horizontal neighbours from `a` in shared
-//      memory, and the vertical convolution as partial sums in registers, one for every row still open (a filter in
-//      transposed form), so that no rows of it are kept; meanwhile the next rows of p arrive.
-// Rows of the ring keep even and odd pixels apart: neighbouring lanes hold neighbouring pairs of pixels. All sums of the
-// depth-wise convolutions are f16, those of the 1x1 ones f32. Zeros surround p, a, and what enters the vertical strip.
-// Bound: DRAM, 8 bytes a channel (12 with fuse); f16 arithmetic, 125 products a pixel of 3 channels.
+// A block owns a strip COLUMNS wide and `rows` tall and goes down it, ROWS = 2 rows a turn. Groups reach differently
+// far, so each runs ahead of the output by its own number of rows, and all finish the same rows together. A turn is
+//   1. `a` of all groups from a ring of rows of p, a warp per 8 columns: a thread makes 2 x 2 pixels of two channels;
+//      at the same time other warps take the 1x1 convolutions of the rows finished in the turn before, 16 pixels each;
+//   2. the strips: a thread owns two channels of each group in one column; it takes horizontal neighbours from `a` in
+//      shared memory, and the vertical convolution as partial sums in registers, one for every row still open (a filter
+//      in transposed form), so that no rows of it are kept; meanwhile the next rows of p arrive.
+// Rows of the ring keep even and odd pixels apart: neighbouring lanes hold neighbouring pairs of pixels. All sums of
+// the depth-wise convolutions are f16, those of the 1x1 ones f32. Zeros surround p, a, and what enters the vertical
+// strip.
+// Bound: DRAM, 6 bytes a channel (10 with fuse); f16 arithmetic, 125 products a pixel of 3 channels.
 #include "common/copy.cuh"
 #include "common/gelu.cuh"
 #include "common/slice.cuh"
@@ -112,10 +113,11 @@ __device__ __forceinline__ void load_rows(const LargeKernelArguments& a, u32 sha
     }
 }
 
-// `a` of columns 8 * unit to 8 * unit + 7 of group J in rows `row` and `row` + 1; `oldest` is the ring's slot of the first row
-// that they take.
+// `a` of columns 8 * unit to 8 * unit + 7 of group J in rows `row` and `row` + 1; `oldest` is the ring's slot of the
+// first row that they take.
 template <class P, int J>
-__device__ __forceinline__ void square_unit(const LargeKernelArguments& arguments, u32 shared, int unit, int row, int oldest) {
+__device__ __forceinline__ void square_unit(const LargeKernelArguments& arguments, u32 shared, int unit, int row,
+                                            int oldest) {
     constexpr int Q = P::square(J), LINE = P::line(J);
     const int lane = threadIdx.x & 31, pair = 4 * unit + (lane >> 3), h = lane & 7;
     if (pair >= P::a_columns(J) / 2) return;
@@ -154,8 +156,8 @@ __device__ __forceinline__ void square_unit(const LargeKernelArguments& argument
         }
 }
 
-// Strips of group J for the thread's column and two channels: takes `a` of rows `row` and `row` + 1, writes e of the rows
-// half(J) above them. open[i] is the sum so far of the row i below the next to be finished.
+// Strips of group J for the thread's column and two channels: takes `a` of rows `row` and `row` + 1, writes e of the
+// rows half(J) above them. open[i] is the sum so far of the row i below the next to be finished.
 template <class P, int J>
 __device__ __forceinline__ void strips(u32 (&open)[P::lead(J)], u32 shared, int row, int height) {
     constexpr int K = P::strip(J), D = P::dilation(J), OPEN = P::lead(J), SQUARES = P::square(J) * P::square(J);
@@ -166,7 +168,8 @@ __device__ __forceinline__ void strips(u32 (&open)[P::lead(J)], u32 shared, int 
         across[k] = load_shared(weight + k * PIXEL);
         down[k] = load_shared(weight + (K + k) * PIXEL);
     }
-    const u32 across_bias = load_shared(weight + (2 * K + 1) * PIXEL), down_bias = load_shared(weight + (2 * K + 2) * PIXEL);
+    const u32 across_bias = load_shared(weight + (2 * K + 1) * PIXEL);
+    const u32 down_bias = load_shared(weight + (2 * K + 2) * PIXEL);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
         const u32 at = shared + P::a(J) + r * P::a_columns(J) * PIXEL + 4 * threadIdx.x;
@@ -195,6 +198,30 @@ __device__ __forceinline__ void pointwise(SliceSum& sum, const Slice (&x)[SLICES
     for (int k = 0; k < SLICES; k++) sum.add(x[k], slice_weight<SLICES>(weight, n, k));
 }
 
+// Adds what 16 pixels of the output give to the sum over all modules; `first` is the lane's place in maps, of pixel g.
+template <int SLICES>
+__device__ __forceinline__ void add_share(const LargeKernelArguments& a, const Slice (&out)[SLICES],
+                                          const bool (&exists)[2], long long first) {
+    constexpr int DIM = 16 * SLICES;
+#pragma unroll
+    for (int s = 0; s < SLICES; s++) {
+        SliceSum sum;
+        sum.start(a.table + 2 * DIM + 16 * s);
+        if (a.fuse_input) {
+            sum.clear();
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                if (exists[half]) sum.add_pixel(half, *(const uint2*)(a.fuse_input + first + half * 8 * DIM + 16 * s));
+        }
+        pointwise(sum, out, a.weight + 2 * SLICES * SLICES * 32, s);
+        if (a.gelu) sum.apply(gelu);
+        const Slice packed = sum.packed();
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+            if (exists[half]) *(uint2*)(a.fuse_output + first + half * 8 * DIM + 16 * s) = packed.pixel(half);
+    }
+}
+
 // The 1x1 convolutions of 16 finished pixels: those of tile `tile` of the turn whose first row is `row`.
 template <class P>
 __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 shared, int tile, int row) {
@@ -206,12 +233,13 @@ __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 s
     const long long first = ((long long)(row + r) * a.width + x) * DIM + 4 * t;
     const auto place = [&](int s, int half) { return first + half * 8 * DIM + 16 * s; };
 
+    const u32 e = shared + r * (P::e(1, 0) - P::e(0, 0)) + column * PIXEL + 8 * t;
     Slice gated[SLICES], out[SLICES];
 #pragma unroll
     for (int s = 0; s < SLICES; s++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            out[s].set_pixel(half, load_shared_8(shared + P::e(0, s) + r * (P::e(1, 0) - P::e(0, 0)) + (column + 8 * half) * PIXEL + 8 * t));
+            out[s].set_pixel(half, load_shared_8(e + P::e(0, s) + 8 * half * PIXEL));
 #pragma unroll
     for (int s = 0; s < SLICES; s++) {
         SliceSum sum;
@@ -235,30 +263,14 @@ __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 s
         for (int half = 0; half < 2; half++)
             if (a.out && exists[half]) *(uint2*)(a.out + place(s, half)) = out[s].pixel(half);
     }
-    if (!a.fuse_output) return;
-#pragma unroll
-    for (int s = 0; s < SLICES; s++) {
-        SliceSum sum;
-        sum.start(a.table + 2 * DIM + 16 * s);
-        if (a.fuse_input) {
-            sum.clear();
-#pragma unroll
-            for (int half = 0; half < 2; half++)
-                if (exists[half]) sum.add_pixel(half, *(const uint2*)(a.fuse_input + place(s, half)));
-        }
-        pointwise(sum, out, a.weight + 2 * SLICES * SLICES * 32, s);
-        if (a.gelu) sum.apply(gelu);
-        const Slice packed = sum.packed();
-#pragma unroll
-        for (int half = 0; half < 2; half++)
-            if (exists[half]) *(uint2*)(a.fuse_output + place(s, half)) = packed.pixel(half);
-    }
+    if (a.fuse_output) add_share(a, out, exists, first);
 }
 
-// Step 1 of the turn that finishes `row`: tiles of the rows before, and units of `a` for later ones. The first warps take a tile
-// each and share the last, lightest units; the others take the heaviest, two each.
+// Step 1 of the turn that finishes `row`: tiles of the rows before, and units of `a` for later ones. The first warps
+// take a tile each and share the last, lightest units; the others take the heaviest, two each.
 template <class P>
-__device__ __forceinline__ void square_step(const LargeKernelArguments& a, u32 shared, int row, int first, int last, int turn) {
+__device__ __forceinline__ void square_step(const LargeKernelArguments& a, u32 shared, int row, int first, int last,
+                                            int turn) {
     constexpr int OTHERS = P::WARPS - P::TILES, UNITS = P::units(0) + P::units_after(0);
     const int warp = threadIdx.x >> 5;
     const bool tiles = warp < P::TILES;
@@ -310,10 +322,12 @@ __device__ __forceinline__ void large_kernel(const LargeKernelArguments& a) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(Plan<Dim32>::THREADS, 1) large_kernel_c32_f16(const LargeKernelArguments a) {
+extern "C" __global__ void __launch_bounds__(Plan<Dim32>::THREADS, 1)
+    large_kernel_c32_f16(const LargeKernelArguments a) {
     large_kernel<Plan<Dim32>>(a);
 }
 
-extern "C" __global__ void __launch_bounds__(Plan<Dim48>::THREADS, 1) large_kernel_c48_f16(const LargeKernelArguments a) {
+extern "C" __global__ void __launch_bounds__(Plan<Dim48>::THREADS, 1)
+    large_kernel_c48_f16(const LargeKernelArguments a) {
     large_kernel<Plan<Dim48>>(a);
 }

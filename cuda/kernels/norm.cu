@@ -1,8 +1,8 @@
 // Layer norm of every pixel over its channels, f16 NHWC, in f32: (x - mean) / sqrt(variance + 1e-5) * weight + bias.
 //
 // The variance is biased and takes a second pass, as mean(x * x) - mean * mean would lose it where the mean is large.
-// Weight and bias of padding channels are 0, which keeps them 0. Four lanes share a pixel and take its chunks of 8 channels in
-// turn. The passes after the first find the pixel in L1.
+// Weight and bias of padding channels are 0, which keeps them 0. Four lanes share a pixel and take its chunks of 8
+// channels in turn. The passes after the first find the pixel in L1.
 // Bound: DRAM, 4 bytes a channel.
 #include "common/chunk.cuh"
 

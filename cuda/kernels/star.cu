@@ -1,13 +1,14 @@
-// The first half of a residual module of SDAN in one launch: y = x + SDM(LN1(x)), p = GELU(project_in(LN2(y))), f16 NHWC.
+// The first half of a residual module of SDAN in one launch: y = x + SDM(LN1(x)), p = GELU(project_in(LN2(y))), f16
+// NHWC.
 //
 //   r = LN1(x); twice: [d, a, b] = pointwise(r), r = r + ReLU6(a) * depthwise3x3(b); y = x + out([d1, d2, r])
 //
-// A block makes 28 x 12 pixels from 32 x 16, two pixels more on each side for the two depth-wise convolutions. A warp owns 16
-// columns x 2 rows from LN1 to p and keeps their features in registers as slices (slice.cuh); weights come through L1,
-// each fragment for both rows. Warps of the outermost rows leave out what nobody needs. Only b goes through shared
-// memory, one slice (16 channels, 32 bytes a pixel, no gaps) at a time in one of two buffers, so that a slice costs one
-// barrier: 8 neighbouring pixels are 256 bytes in a row, free of bank conflicts at any shift. Sums are f32, those of the
-// depth-wise convolutions f16.
+// A block makes 28 x 12 pixels from 32 x 16, two pixels more on each side for the two depth-wise convolutions. A warp
+// owns 16 columns x 2 rows from LN1 to p and keeps their features in registers as slices (slice.cuh); weights come
+// through L1, each fragment for both rows. Warps of the outermost rows leave out what nobody needs. Only b goes through
+// shared memory, one slice (16 channels, 32 bytes a pixel, no gaps) at a time in one of two buffers, so that a slice
+// costs one barrier: 8 neighbouring pixels are 256 bytes in a row, free of bank conflicts at any shift. Sums are f32,
+// those of the depth-wise convolutions f16.
 //
 // b is 0 outside the picture. Results in the outer columns of the tile are wrong and not used.
 // Bound: tensor cores, 10.7 mma of 16x8x16 a pixel of 48 channels (8.25 without the border); DRAM, 6 bytes a channel.
@@ -35,7 +36,7 @@ struct StarArguments {
     u16* p;
     const uint4* weight;   // fragments of the pointwise convolutions of both steps, of out, of project_in
     const u16* depthwise;  // [step][slice][TAPS][16]
-    const float* table;    // LN1 weight, bias; pointwise bias of both steps; out bias; LN2 weight, bias; project_in bias
+    const float* table;    // LN1 weight, bias; pointwise bias of both steps; out bias; LN2 weight, bias; project_in's
     int height;
     int width;
 };
@@ -43,8 +44,8 @@ struct StarArguments {
 // A pixel, the neighbour of the first, and two buffers.
 extern __shared__ __align__(128) unsigned char shared_memory[];
 
-// Where the lane's pixels lie: g (half 0) and g + 8 (half 1) of both rows. The special registers are read by `volatile`, so
-// that what follows from them is computed anew for the outputs and takes no registers meanwhile.
+// Where the lane's pixels lie: g (half 0) and g + 8 (half 1) of both rows. The special registers are read by
+// `volatile`, so that what follows from them is computed anew for the outputs and takes no registers meanwhile.
 struct Pixels {
     int band;    // pair of rows of the tile
     int column;  // of the tile, of pixel g
@@ -95,8 +96,9 @@ __device__ __forceinline__ void pointwise(SliceSum (&sum)[ROWS], const Slice (&r
     }
 }
 
-// 3x3 over the slice in a buffer, for pixels g and g + 8 of both rows; `line` holds the addresses of pixel g's left neighbour
-// in the rows above, here, here, below. The compiler may not load further ahead than one column of taps: registers.
+// 3x3 over the slice in a buffer, for pixels g and g + 8 of both rows; `line` holds the addresses of pixel g's left
+// neighbour in the rows above, here, here, below. The compiler may not load further ahead than one column of taps:
+// registers.
 __device__ __forceinline__ void depthwise3x3(uint2 (&sum)[ROWS][2], const u32 (&line)[ROWS + 2], const u16* weight) {
     const uint2* w = (const uint2*)weight + (threadIdx.x & 3);
     const uint2 bias = w[9 * 4];
@@ -138,13 +140,15 @@ __device__ __forceinline__ void store_branch(const Slice (&r)[ROWS][SLICES], con
         const Slice packed = b[m].packed();
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            store_shared(own + m * LINE + half * 8 * PIXEL, pixels.exists(a, m, half) ? packed.pixel(half) : make_uint2(0, 0));
+            store_shared(own + m * LINE + half * 8 * PIXEL,
+                         pixels.exists(a, m, half) ? packed.pixel(half) : make_uint2(0, 0));
     }
 }
 
 // Slice s of ReLU6(a).
 template <int SLICES>
-__device__ __forceinline__ void make_gate(Slice (&gate)[ROWS], const Slice (&r)[ROWS][SLICES], const Step& step, int s) {
+__device__ __forceinline__ void make_gate(Slice (&gate)[ROWS], const Slice (&r)[ROWS][SLICES], const Step& step,
+                                          int s) {
     SliceSum sum[ROWS];
     pointwise(sum, r, step.weight, step.bias, 1 + s);
 #pragma unroll
@@ -154,11 +158,12 @@ __device__ __forceinline__ void make_gate(Slice (&gate)[ROWS], const Slice (&r)[
     }
 }
 
-// One step of the star: r becomes r + ReLU6(a) * depthwise(b), d joins `distilled` as its last. If not `needed`, only b is
-// made. `own` is the lane's place in the buffer that is next, `swap` the way to the other one.
+// One step of the star: r becomes r + ReLU6(a) * depthwise(b), d joins `distilled` as its last. If not `needed`, only b
+// is made. `own` is the lane's place in the buffer that is next, `swap` the way to the other one.
 template <int SLICES>
-__device__ __forceinline__ void star_step(Slice (&r)[ROWS][SLICES], Slice (&distilled)[STEPS][ROWS], const Step& step, u32& own,
-                                          u32& swap, bool needed, const Pixels& pixels, const StarArguments& a) {
+__device__ __forceinline__ void star_step(Slice (&r)[ROWS][SLICES], Slice (&distilled)[STEPS][ROWS], const Step& step,
+                                          u32& own, u32& swap, bool needed, const Pixels& pixels,
+                                          const StarArguments& a) {
     const u32 up = pixels.band == 0 ? 0 : LINE, down = pixels.band == BANDS - 1 ? LINE : 2 * LINE;
     Slice next[ROWS][SLICES];
 #pragma unroll

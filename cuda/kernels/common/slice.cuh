@@ -1,12 +1,12 @@
 // Features of 16 pixels in registers, for chains of 1x1 convolutions.
 //
-// A slice is 16 channels of 16 pixels, the A operand of an mma. With g = lane / 4 and t = lane % 4, a lane holds channels 4t
-// to 4t + 3 of pixels g and g + 8: 8 bytes of each, so that maps are read and written in whole sectors without shared
-// memory. Registers 0 and 2 are pixel g, 1 and 3 pixel g + 8. The accumulators of 16 outputs have the same order, so
-// the results of one convolution are the operands of the next.
+// A slice is 16 channels of 16 pixels, the A operand of an mma. With g = lane / 4 and t = lane % 4, a lane holds
+// channels 4t to 4t + 3 of pixels g and g + 8: 8 bytes of each, so that maps are read and written in whole sectors
+// without shared memory. Registers 0 and 2 are pixel g, 1 and 3 pixel g + 8. The accumulators of 16 outputs have the
+// same order, so the results of one convolution are the operands of the next.
 //
-// The packing of the weights sees to that order. Fragment (n, k) of a convolution is a uint4 a lane: channels 16k + 4t to
-// 16k + 4t + 3 of output 16n + 4 * (g / 2) + g % 2, then those of the output two further on.
+// The packing of the weights sees to that order. Fragment (n, k) of a convolution is a uint4 a lane: channels 16k + 4t
+// to 16k + 4t + 3 of output 16n + 4 * (g / 2) + g % 2, then those of the output two further on.
 #pragma once
 #include "common/mma.cuh"
 #include "common/pack.cuh"
@@ -129,8 +129,9 @@ __device__ __forceinline__ void layer_norm(Slice (&x)[SLICES], const float* tabl
 #pragma unroll
         for (int s = 0; s < SLICES; s++) {
             const float4 w = ((const float4*)table)[4 * s + t], b = ((const float4*)table)[4 * (SLICES + s) + t];
-            x[s].v[half] = pack_half2(__fmaf_rn(v[s][0].x * scale, w.x, b.x), __fmaf_rn(v[s][0].y * scale, w.y, b.y));
-            x[s].v[half + 2] = pack_half2(__fmaf_rn(v[s][1].x * scale, w.z, b.z), __fmaf_rn(v[s][1].y * scale, w.w, b.w));
+            const float2 first = v[s][0], second = v[s][1];
+            x[s].v[half] = pack_half2(__fmaf_rn(first.x * scale, w.x, b.x), __fmaf_rn(first.y * scale, w.y, b.y));
+            x[s].v[half + 2] = pack_half2(__fmaf_rn(second.x * scale, w.z, b.z), __fmaf_rn(second.y * scale, w.w, b.w));
         }
     }
 }

@@ -69,8 +69,8 @@ impl Geometry {
         self.groups.iter().map(|g| g.reach() + g.square - 1).max().unwrap_or(0)
     }
 
-    /// Rows of a strip, a multiple of [`ROWS`], that keep the busiest processor busy for the least time. One block runs on
-    /// a processor at a time; a row of warm-up costs about half a row of output.
+    /// Rows of a strip, a multiple of [`ROWS`], that keep the busiest processor busy for the least time. One block runs
+    /// on a processor at a time; a row of warm-up costs about half a row of output.
     fn strip_rows(&self, height: usize, strips: usize, processors: usize) -> usize {
         let rows = |bands: usize| height.div_ceil(bands).next_multiple_of(ROWS);
         let cost = |bands: &usize| {

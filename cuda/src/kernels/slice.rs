@@ -1,5 +1,5 @@
-//! Weights in the order of the kernels that chain 1x1 convolutions in registers (`kernels/common/slice.cuh`), and what those
-//! kernels share.
+//! Weights in the order of the kernels that chain 1x1 convolutions in registers (`kernels/common/slice.cuh`), and what
+//! those kernels share.
 
 use half::f16;
 
@@ -11,8 +11,8 @@ pub(super) const SLICE: usize = 16;
 /// Lanes of a warp.
 const LANES: usize = 32;
 
-/// A convolution: `weight` is `[outputs][inputs of an output][rows][columns]`, with one bias an output. Of a layer norm: factors
-/// and offsets.
+/// A convolution: `weight` is `[outputs][inputs of an output][rows][columns]`, with one bias an output. Of a layer
+/// norm: factors and offsets.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
     /// Weights or factors.
@@ -29,8 +29,8 @@ impl Weights<'_> {
         assert_eq!(self.weight.len(), outputs * weights, "{weights} weights for each of {outputs} outputs");
     }
 
-    /// Fragments `[outputs / 16][inputs / 16][lane][8]` of a 1x1 convolution: of lane 4g + t inputs 4t to 4t + 3 of output
-    /// `4 * (g / 2) + g % 2`, and of the output two further on.
+    /// Fragments `[outputs / 16][inputs / 16][lane][8]` of a 1x1 convolution: of lane 4g + t inputs 4t to 4t + 3 of
+    /// output `4 * (g / 2) + g % 2`, and of the output two further on.
     pub(super) fn fragments(&self, inputs: usize) -> Vec<f16> {
         let mut all = Vec::with_capacity(self.weight.len());
         for n in 0..self.bias.len() / SLICE {

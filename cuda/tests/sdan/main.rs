@@ -108,8 +108,8 @@ fn assert_close(found: &Planar, truth: &Planar, bound: f64, what: &str) {
     }
 }
 
-/// That the results of a part of a picture, from (top, left) to its end, are those of the whole, bit by bit, from `reach` pixels
-/// after the cuts on.
+/// That the results of a part of a picture, from (top, left) to its end, are those of the whole, bit by bit, from
+/// `reach` pixels after the cuts on.
 #[track_caller]
 fn assert_same_part(part: &Planar, whole: &Planar, (top, left): (usize, usize), reach: usize) {
     for c in 0..whole.channels {
