@@ -342,6 +342,7 @@ fn what_does_not_fit_is_refused() {
     assert!(reason(launch(&[a.all()], Output::Map(b.all()))).contains("(16, 5, 3)"));
     assert!(reason(launch(&[a.all(), b.all()], Output::Map(a.all()))).contains("[16, 16] channels for [16]"));
     assert!(reason(launch(&[a.range(0, 8)], Output::Map(a.all()))).contains("[8] channels for [16]"));
+    assert!(reason(launch(&[a.all()], Output::Map(a.all()))).contains("it writes what it reads"));
     let image = Image::allocate(&device, 3, 3, 5).unwrap();
     let output = Output::Image { image: &image, shuffle: 1, nearest: None };
     assert!(reason(launch(&[a.all()], output)).contains("(3, 3, 5)"));

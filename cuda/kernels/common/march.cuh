@@ -17,22 +17,22 @@
 
 // The host's structure of the same name has the same layout.
 struct MarchArguments {
-    Plane input;           // the picture: head, skips
-    Plane output;          // what the tail writes
-    const u16* source;     // map that the first layer reads, where there is no head
-    u16* target;           // map that the last layer writes, where there is no tail
-    const uint2* head;     // fragments [WIDTH / 8][32]
-    const uint2* body;     // fragments [layer][ky][kx][WIDTH / 16][WIDTH / 8][32]
-    const uint2* tail;     // fragments, see tail.cuh
+    Plane input;             // the picture: head, skips
+    Plane output;            // what the tail writes
+    const u16* source;       // map that the first layer reads, where there is no head
+    u16* target;             // map that the last layer writes, where there is no tail
+    const uint2* head;       // fragments [WIDTH / 8][32]
+    const uint2* body;       // fragments [layer][ky][kx][WIDTH / 16][WIDTH / 8][32]
+    const uint2* tail;       // fragments, see tail.cuh
     const float* body_bias;  // [layer][WIDTH]
     const float* tail_bias;  // [scale * scale]
-    u32* flag;             // set to 1 if a result is not finite
-    int width;             // of the picture
+    u32* flag;               // set to 1 if a result is not finite
+    int width;               // of the picture
     int height;
-    int rows;              // of a strip
+    int rows;                // of a strip
     int scale;
-    int layers;            // 3x3 layers between source and sink
-    int skip;              // whether the last layer adds the head's features
+    int layers;              // 3x3 layers between source and sink
+    int skip;                // whether the last layer adds the head's features
 };
 
 // A chain's geometry. A warp computes TILES x 16 pixels times GROUPS x 8 outputs of a layer.

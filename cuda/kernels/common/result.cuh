@@ -25,10 +25,22 @@ struct ResultArguments {
     float scale;
 };
 
+// Keeps NaN.
+__device__ __forceinline__ float relu(float v) { return v < 0.0f ? 0.0f : v; }
+
 __device__ __forceinline__ float activate(float v, u32 activation) {
     if (activation == ACTIVATION_GELU) return gelu(v);
-    // Keeps NaN.
-    return activation == ACTIVATION_RELU && v < 0.0f ? 0.0f : v;
+    return activation == ACTIVATION_RELU ? relu(v) : v;
+}
+
+__device__ __forceinline__ void activate(Chunk& c, u32 activation) {
+    if (activation == ACTIVATION_GELU) {
+#pragma unroll
+        for (int k = 0; k < 8; k++) c.v[k] = gelu(c.v[k]);
+    } else if (activation == ACTIVATION_RELU) {
+#pragma unroll
+        for (int k = 0; k < 8; k++) c.v[k] = relu(c.v[k]);
+    }
 }
 
 // Sums of PAIRS x 16 outputs from `first` on, for pixels (y, x..x + 15) and (y + 1, ...); `shared` is the warp's own.
@@ -66,28 +78,39 @@ struct Result {
 
     // Eight lanes take the same chunk of eight pixels.
     __device__ __forceinline__ static void row_to_map(const ResultArguments& a, int first, int y, int x, u32 shared) {
-        const u32 part_chunks = a.chunks / (a.shuffle * a.shuffle), line = a.width * a.shuffle;
 #pragma unroll 1
         for (int number = threadIdx.x & 31; number < 16 * GROUPS; number += 32) {
             const int p = number / (8 * GROUPS) * 8 + number % 8, c = number / 8 % GROUPS, column = x + p;
             const u32 chunk = first / 8 + c;
             if (chunk >= a.chunks || column >= a.width) continue;
-            Chunk v = load_chunk(a.bias, chunk);
             const u32 from = shared + p * PITCH + c * 32;
             // Pixels 4 apart have the same banks: some read their second half first.
             const u32 turned = p & 4 ? 16 : 0;
             const uint4 one = load_shared_16(from + turned), other = load_shared_16(from + 16 - turned);
             const uint4 low = turned ? other : one, high = turned ? one : other;
             const u32 bits[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-            const u64 residual = (u64)y * a.width + column;
-            const Chunk r = a.residual.base ? load_chunk(a.residual, residual, chunk) : Chunk{};
+            Chunk v = load_chunk(a.bias, chunk);
 #pragma unroll
-            for (int k = 0; k < 8; k++)
-                v.v[k] = __fmaf_rn(a.scale, r.v[k], activate(v.v[k] + __uint_as_float(bits[k]), a.activation));
-            const u32 part = chunk / part_chunks;
-            const u64 pixel = (u64)(y * a.shuffle + part / a.shuffle) * line + column * a.shuffle + part % a.shuffle;
-            store_chunk(a.map, pixel, chunk % part_chunks, v);
+            for (int k = 0; k < 8; k++) v.v[k] += __uint_as_float(bits[k]);
+            activate(v, a.activation);
+            const u32 pixel = y * a.width + column;
+            if (a.residual.base) {
+                const Chunk r = load_chunk(a.residual, pixel, chunk);
+#pragma unroll
+                for (int k = 0; k < 8; k++) v.v[k] = __fmaf_rn(a.scale, r.v[k], v.v[k]);
+            }
+            if (a.shuffle == 1)
+                store_chunk(a.map, pixel, chunk, v);
+            else
+                store_shuffled(a, y, column, chunk, v);
         }
+    }
+
+    __device__ __forceinline__ static void store_shuffled(const ResultArguments& a, int y, int x, u32 chunk,
+                                                          const Chunk& v) {
+        const u32 s = a.shuffle, part_chunks = a.chunks / (s * s), part = chunk / part_chunks;
+        const u64 pixel = (u64)(y * s + part / s) * (a.width * s) + x * s + part % s;
+        store_chunk(a.map, pixel, chunk % part_chunks, v);
     }
 
     // Line i of channel c of the picture has `shuffle` samples of every pixel.

@@ -125,6 +125,7 @@ impl Conv {
         let size = self.input_size(input)?;
         self.check_output(size, output)?;
         self.check_residual(residual, output)?;
+        self.check_overlap(input, output)?;
         let (height, width) = size;
         let across = width.div_ceil(TILE);
         let blocks = self.tiles * across * height.div_ceil(TILE);
@@ -209,6 +210,17 @@ impl Conv {
         };
         ensure(self.name(), self.shape.shuffle == 1, || "a residual is not shuffled".into())?;
         to.ensure_like(self.name(), &[from])
+    }
+
+    /// Blocks read what others write, if that is an input.
+    fn check_overlap(&self, input: Input<'_>, output: Output<'_>) -> Result<(), Error> {
+        let (Input::Maps(maps), Output::Map(to)) = (input, output) else { return Ok(()) };
+        let meets = |from: &Channels<'_>| {
+            from.map.buffer.address() == to.map.buffer.address()
+                && from.first < to.first + to.count
+                && to.first < from.first + from.count
+        };
+        ensure(self.name(), !maps.iter().any(meets), || "it writes what it reads".into())
     }
 
     /// Where the input lies. Gives the channels of a picture, or 0.
