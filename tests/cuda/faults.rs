@@ -28,8 +28,8 @@ fn planted(test: &str, variables: &[(&str, &str)]) -> Option<(Outcome, String)> 
     };
     outcome.assert_passed();
     let text = String::from_utf8_lossy(&outcome.output.stdout).into_owned();
-    let answer = text.lines().find_map(|line| line.strip_prefix("answer: ")).expect("the inner process answers");
-    let answer = answer.to_owned();
+    let answer = text.lines().find_map(|line| Some(line.split_once("answer: ")?.1.to_owned()));
+    let answer = answer.expect("the inner process answers");
     assert!(outcome.report.leaks.is_empty(), "{:#?}", outcome.report.leaks);
     Some((outcome, answer))
 }
@@ -65,7 +65,8 @@ fn every_allocation_may_fail() {
 #[test]
 fn a_failed_copy_or_kernel_is_told() {
     for fail in ["graph:1", "graph:2", "copy:1", "module:1", "event:1", "stream:1", "instantiate:1", "host:1"] {
-        let Some((outcome, answer)) = planted("faults::a_failed_copy_or_kernel_is_told", &[("SRUP_STANDIN_FAIL", fail)])
+        let Some((outcome, answer)) =
+            planted("faults::a_failed_copy_or_kernel_is_told", &[("SRUP_STANDIN_FAIL", fail)])
         else {
             return;
         };
@@ -78,7 +79,9 @@ fn a_failed_copy_or_kernel_is_told() {
 fn a_lost_device_is_told_wherever_it_is_lost() {
     for call in ["20", "40", "60", "80", "100"] {
         let variables = [("SRUP_STANDIN_LOST", call)];
-        let Some((_, answer)) = planted("faults::a_lost_device_is_told_wherever_it_is_lost", &variables) else { return };
+        let Some((_, answer)) = planted("faults::a_lost_device_is_told_wherever_it_is_lost", &variables) else {
+            return;
+        };
         assert!(answer.contains("all is well") || answer.contains("CUDA"), "call {call}: {answer}");
     }
 }

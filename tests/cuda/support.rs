@@ -41,8 +41,6 @@ pub fn upscaled(frame: &Frame, backend: BackendKind, model: &Model, scale: usize
 pub struct Difference {
     /// Of any sample, in codes.
     pub largest: u32,
-    /// Share of samples that differ.
-    pub share: f64,
     /// In dB over all samples.
     pub psnr: f64,
 }
@@ -51,7 +49,7 @@ pub struct Difference {
 pub fn difference(a: &Frame, b: &Frame) -> Difference {
     assert_eq!(a.info(), b.info());
     let (format, bytes) = (a.info().format, a.info().format.sample_bytes());
-    let (mut largest, mut differ, mut squares, mut count) = (0, 0, 0.0, 0);
+    let (mut largest, mut squares, mut count) = (0, 0.0, 0);
     for plane in 0..format.planes() {
         let row = format.row_bytes(plane, a.info().width);
         for y in 0..format.rows(plane, a.info().height) {
@@ -64,7 +62,6 @@ pub fn difference(a: &Frame, b: &Frame) -> Difference {
             for x in 0..row / bytes {
                 let d = code(a, x).abs_diff(code(b, x));
                 largest = largest.max(d);
-                differ += usize::from(d > 0);
                 squares += f64::from(d * d);
                 count += 1;
             }
@@ -72,5 +69,5 @@ pub fn difference(a: &Frame, b: &Frame) -> Difference {
     }
     let peak = f64::from(format.max_code());
     let mean = squares / count as f64;
-    Difference { largest, share: differ as f64 / count as f64, psnr: 10.0 * (peak * peak / mean).log10() }
+    Difference { largest, psnr: 10.0 * (peak * peak / mean).log10() }
 }

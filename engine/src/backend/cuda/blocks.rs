@@ -4,7 +4,9 @@ use srup_cuda::kernels::channels::Channels;
 use srup_cuda::kernels::conv::{self, Input, Output};
 use srup_cuda::kernels::depthwise::{Depthwise, Window};
 use srup_cuda::kernels::elementwise::{add, product, star_product};
+use srup_cuda::kernels::large_kernel::{LargeKernel, Share};
 use srup_cuda::kernels::norm::Norm;
+use srup_cuda::kernels::star::Star;
 use srup_cuda::{ALIGNMENT, Buffer, Device, Image, Launch, Map};
 
 use super::arena::{Layout, Lifetime};
@@ -22,8 +24,8 @@ pub struct Blocks {
 
 struct Step {
     kernel: Kernel,
-    /// Values that are read, for the layout of memory.
-    reads: Vec<usize>,
+    /// Values that it touches beside the output, for the layout of memory.
+    others: Vec<usize>,
     output: usize,
 }
 
@@ -36,6 +38,16 @@ enum Kernel {
     Star { residual: usize, gates: usize, gate: usize, values: usize },
     Product(usize, usize),
     Add(usize, usize, f32),
+    ModuleStar { star: Star, input: usize, p: usize },
+    ModuleAttention { attention: LargeKernel, y: usize, p: usize, output: Option<usize>, share: Option<Sum> },
+}
+
+/// A module's share in the sum over all.
+#[derive(Clone, Copy)]
+struct Sum {
+    value: usize,
+    first: bool,
+    last: bool,
 }
 
 /// A value in memory.
@@ -54,7 +66,7 @@ impl Blocks {
         let step = |operation: &Operation<'_>| {
             Ok(Step {
                 kernel: Kernel::new(device, &operation.kind)?,
-                reads: operation.kind.inputs(),
+                others: operation.kind.others(),
                 output: operation.output,
             })
         };
@@ -67,7 +79,7 @@ impl Blocks {
         let unused = Lifetime { bytes: 0, first: usize::MAX, last: 0 };
         let mut lifetimes = vec![unused; self.values.len()];
         for (number, step) in self.steps.iter().enumerate() {
-            for &value in step.reads.iter().chain([&step.output]) {
+            for &value in step.others.iter().chain([&step.output]) {
                 let lifetime = &mut lifetimes[value];
                 lifetime.first = lifetime.first.min(number);
                 lifetime.last = lifetime.last.max(number);
@@ -152,6 +164,18 @@ impl Kernel {
             &Kind::Star { residual, gates, gate, values } => Self::Star { residual, gates, gate, values },
             &Kind::Product(a, b) => Self::Product(a, b),
             &Kind::Add(a, b, scale) => Self::Add(a, b, scale),
+            Kind::ModuleStar { module, input, p } => {
+                Self::ModuleStar { star: module.star(device)?, input: *input, p: *p }
+            }
+            Kind::ModuleAttention { module, y, p, output, sum } => {
+                let share = module.share.zip(*sum).map(|(share, value)| Sum {
+                    value,
+                    first: share.number == 0,
+                    last: share.number + 1 == share.count,
+                });
+                let attention = module.attention(device)?;
+                Self::ModuleAttention { attention, y: *y, p: *p, output: *output, share }
+            }
         })
     }
 
@@ -188,6 +212,17 @@ impl Kernel {
             }
             Self::Product(a, b) => product(all(*a), all(*b), all(output)),
             Self::Add(a, b, scale) => add(all(*a), all(*b), *scale, all(output)),
+            Self::ModuleStar { star, input, p } => {
+                star.launch(map(places, *input), map(places, output), map(places, *p))
+            }
+            Self::ModuleAttention { attention, y, p, output, share } => {
+                let share = share.map(|sum| {
+                    let map = map(places, sum.value);
+                    Share { before: (!sum.first).then_some(map), output: map, last: sum.last }
+                });
+                let output = output.map(|value| map(places, value));
+                attention.launch(map(places, *p), map(places, *y), output, share)
+            }
         }
     }
 }

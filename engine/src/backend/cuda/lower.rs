@@ -5,6 +5,7 @@
 
 use srup_cuda::CHANNEL_STEP;
 
+use super::modules::{self, Module};
 use crate::Error;
 use crate::network::{
     Activation, Block, Conv, DepthwiseConv, LargeKernelAttention, LayerNorm, Network, StarDistillation, Step,
@@ -94,6 +95,28 @@ pub enum Kind<'a> {
     Product(usize, usize),
     /// `a + scale * b`.
     Add(usize, usize, f32),
+    /// The first half of a module: makes its y, and p, what its attention works on.
+    ModuleStar {
+        /// The module.
+        module: Module<'a>,
+        /// A map.
+        input: usize,
+        /// A map that is made.
+        p: usize,
+    },
+    /// The second half of a module.
+    ModuleAttention {
+        /// The module.
+        module: Module<'a>,
+        /// Of the first half.
+        y: usize,
+        /// Of the first half.
+        p: usize,
+        /// The module's output, where it is read.
+        output: Option<usize>,
+        /// The sum over the modules up to this one, where there is one.
+        sum: Option<usize>,
+    },
 }
 
 /// One operation and the value that it makes, or some channels of it.
@@ -106,8 +129,8 @@ pub struct Operation<'a> {
 }
 
 impl Kind<'_> {
-    /// The values that are read.
-    pub fn inputs(&self) -> Vec<usize> {
+    /// The values that are read, and those that are made beside the operation's output.
+    pub fn others(&self) -> Vec<usize> {
         match self {
             Self::Conv { inputs, residual, .. } => {
                 inputs.iter().map(|part| part.value).chain(residual.map(|(v, _)| v)).collect()
@@ -117,6 +140,10 @@ impl Kind<'_> {
             Self::Depthwise { input, residual, .. } => std::iter::once(*input).chain(*residual).collect(),
             Self::Star { residual, gates, values, .. } => vec![*residual, *gates, *values],
             Self::Product(a, b) | Self::Add(a, b, _) => vec![*a, *b],
+            Self::ModuleStar { input, p, .. } => vec![*input, *p],
+            Self::ModuleAttention { y, p, output, sum, .. } => {
+                [Some(*y), Some(*p), *output, *sum].into_iter().flatten().collect()
+            }
         }
     }
 }
@@ -138,9 +165,14 @@ pub struct Lowered<'a> {
 /// [`Error::Backend`] naming a block that has no kernel here yet.
 pub fn lower(network: &Network) -> Result<Lowered<'_>, Error> {
     let mut lowering = Lowering::new(network);
+    let modules = modules::find(network, &lowering.readers);
     for index in 0..network.steps.len() {
-        if !lowering.done[index] {
-            lowering.step(index)?;
+        if lowering.done[index] {
+            continue;
+        }
+        match modules.iter().find(|module| module.steps[0] == index) {
+            Some(module) => lowering.module(module),
+            None => lowering.step(index)?,
         }
     }
     let output = lowering.places[network.output];
@@ -296,6 +328,27 @@ impl<'a> Lowering<'a> {
     fn dense(&mut self, conv: &'a Conv, input: usize) -> usize {
         let inputs = vec![self.whole(input)];
         self.push(conv.cout, Kind::Conv { conv, inputs, residual: None })
+    }
+
+    fn module(&mut self, module: &Module<'a>) {
+        let dim = module.star.out.cout;
+        let (input, p) = (self.places[module.input], self.map(dim));
+        let y = self.push(dim, Kind::ModuleStar { module: *module, input, p });
+        let sum = module.share.map(|share| {
+            if share.number == 0 {
+                self.places[self.network.steps[share.step].output] = self.map(dim);
+            }
+            self.done[share.step] = true;
+            self.places[self.network.steps[share.step].output]
+        });
+        let output = module.is_read.then(|| self.map(dim));
+        self.places[module.output] = output.unwrap_or(0);
+        let made = output.or(sum).expect("what nothing reads is part of a sum");
+        let kind = Kind::ModuleAttention { module: *module, y, p, output, sum };
+        self.operations.push(Operation { kind, output: made });
+        for step in module.steps {
+            self.done[step] = true;
+        }
     }
 
     fn star(&mut self, star: &'a StarDistillation, input: usize) -> Result<usize, Error> {

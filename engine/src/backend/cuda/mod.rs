@@ -8,6 +8,7 @@ mod blocks;
 mod frame;
 mod lane;
 mod lower;
+mod modules;
 mod network;
 mod tensors;
 
