@@ -1,9 +1,10 @@
 // Dense convolutions, 1x1 and 3x3, of feature maps or a picture: any number of channels in and out.
 //
-// A block makes 16x16 pixels times PAIRS x 16 outputs, a warp two rows of 16 pixels: an implicit product of pixels times
-// (16 channels x taps). A step stages SLICES x 16 channels of the tile, with its halo, and their weights in shared
-// memory while the step before is computed. Inputs are one after another along the channels, each from a slice of 16 on.
-// Of 3x3, a fragment of a row serves the three kernel rows. Pixels outside the picture are 0, as the convolution pads.
+// A block makes 16x16 pixels times PAIRS x 16 outputs, a warp two rows of 16 pixels: an implicit product of pixels
+// times (16 channels x taps). A step stages SLICES x 16 channels of the tile, with its halo, and their weights in
+// shared memory while the step before is computed. Inputs are one after another along the channels, each from a slice
+// of 16 on. Of 3x3, a fragment of a row serves the three kernel rows. Pixels outside the picture are 0, as the
+// convolution pads.
 //
 // Weights are [output tile][slice][tap][PAIRS][lane] x 16 bytes, the B fragments of two groups of 8 outputs.
 // Bound: tensor cores from 32 channels on for 3x3, memory for 1x1.
@@ -108,7 +109,8 @@ struct Conv {
                 const float w = pixel >= 0 && c + 1 < a.channels ? __ldg(from + plane) : 0.0f;
                 word[k] = pack_half2(v, w);
             }
-            store_shared(to + p * 32 + (swizzle<2>(p, number % 2) << 4), make_uint4(word[0], word[1], word[2], word[3]));
+            const u32 at = to + p * 32 + (swizzle<2>(p, number % 2) << 4);
+            store_shared(at, make_uint4(word[0], word[1], word[2], word[3]));
         }
     }
 
@@ -178,7 +180,8 @@ struct Conv {
             __syncthreads();
         }
         const int warp = threadIdx.x / 32;
-        result.finish(a.result, output_tile * PAIRS * 16, tile_y + warp * 2, tile_x, memory + warp * Result<PAIRS>::BYTES);
+        const u32 own = memory + warp * Result<PAIRS>::BYTES;
+        result.finish(a.result, output_tile * PAIRS * 16, tile_y + warp * 2, tile_x, own);
     }
 };
 

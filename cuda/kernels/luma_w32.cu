@@ -28,7 +28,15 @@ extern "C" __global__ void __launch_bounds__(512, 1) luma_w32_first_f32(const Ma
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w32_first_f16(const MarchArguments a) { first<SumF16>(a); }
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w32_middle_f32(const MarchArguments a) { middle<SumF32>(a); }
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w32_middle_f16(const MarchArguments a) { middle<SumF16>(a); }
-extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x2_f32(const MarchArguments a) { last<2, SumF32>(a); }
-extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x2_f16(const MarchArguments a) { last<2, SumF16>(a); }
-extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x4_f32(const MarchArguments a) { last<4, SumF32>(a); }
-extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x4_f16(const MarchArguments a) { last<4, SumF16>(a); }
+extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x2_f32(const MarchArguments a) {
+    last<2, SumF32>(a);
+}
+extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x2_f16(const MarchArguments a) {
+    last<2, SumF16>(a);
+}
+extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x4_f32(const MarchArguments a) {
+    last<4, SumF32>(a);
+}
+extern "C" __global__ void __launch_bounds__(384, 1) luma_w32_last_x4_f16(const MarchArguments a) {
+    last<4, SumF16>(a);
+}

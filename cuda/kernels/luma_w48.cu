@@ -1,8 +1,8 @@
 // Luma networks of width 48, one layer a launch: first (head and a layer), middle (a layer), last (a layer, the head's
 // features added if the network skips, tail). Maps between launches are f16 NHWC.
 //
-// Row march (common/march.cuh): strips of 64 features, 12 warps for the layer, 32 pixels x 8 outputs each, and 4 for the
-// edges. Bound: tensor cores; a layer has 20736 multiply-adds a pixel against 192 bytes.
+// Row march (common/march.cuh): strips of 64 features, 12 warps for the layer, 32 pixels x 8 outputs each, and 4 for
+// the edges. Bound: tensor cores; a layer has 20736 multiply-adds a pixel against 192 bytes.
 #include "common/chain.cuh"
 
 using Wide = Shape<48, 64, 2, 1>;
@@ -26,7 +26,15 @@ extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_first_f32(const Ma
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_first_f16(const MarchArguments a) { first<SumF16>(a); }
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_middle_f32(const MarchArguments a) { middle<SumF32>(a); }
 extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_middle_f16(const MarchArguments a) { middle<SumF16>(a); }
-extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x2_f32(const MarchArguments a) { last<2, SumF32>(a); }
-extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x2_f16(const MarchArguments a) { last<2, SumF16>(a); }
-extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x4_f32(const MarchArguments a) { last<4, SumF32>(a); }
-extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x4_f16(const MarchArguments a) { last<4, SumF16>(a); }
+extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x2_f32(const MarchArguments a) {
+    last<2, SumF32>(a);
+}
+extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x2_f16(const MarchArguments a) {
+    last<2, SumF16>(a);
+}
+extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x4_f32(const MarchArguments a) {
+    last<4, SumF32>(a);
+}
+extern "C" __global__ void __launch_bounds__(512, 1) luma_w48_last_x4_f16(const MarchArguments a) {
+    last<4, SumF16>(a);
+}

@@ -41,8 +41,8 @@ struct HeadSource {
     }
 };
 
-// How the edge warps share out the chunks of a row: 8 neighbouring threads the same chunk of 8 pixels, so that they meet
-// no bank twice; from turn to turn a thread keeps its chunk and goes on by STEP pixels.
+// How the edge warps share out the chunks of a row: 8 neighbouring threads the same chunk of 8 pixels, so that they
+// meet no bank twice; from turn to turn a thread keeps its chunk and goes on by STEP pixels.
 template <class S>
 struct Sharing {
     static constexpr int STEP = EDGE_WARPS * 32 / (8 * S::CHUNKS) * 8;
@@ -117,7 +117,8 @@ struct MapSink {
     u32 from;
     int left;
 
-    __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp, u32, u32 ring, u32, u32) {
+    __device__ __forceinline__ void init(const MarchArguments& a, const Strip& strip, int warp, u32, u32 ring, u32,
+                                         u32) {
         share.init(warp * 32 + (threadIdx.x & 31));
         from = opaque(ring + share.place(MARGIN + 1, 0));
         left = strip.left + MARGIN;

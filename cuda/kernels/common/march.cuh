@@ -185,8 +185,9 @@ struct Layer {
                                          u32 picture) {
         const int layer = warp / S::WARPS, place = warp % S::WARPS, group = place / S::ACROSS * S::GROUPS;
         column = place % S::ACROSS * S::TILES * 16;
-        conv.init(a.body + (layer * 9 * S::SLICES * S::CHUNKS + group) * 32,
-                  biases + 4 * (MAX_OUTPUTS + layer * S::WIDTH + group * 8), S::CHUNKS, rings + layer * S::RING, column);
+        const uint2* fragments = a.body + (layer * 9 * S::SLICES * S::CHUNKS + group) * 32;
+        const u32 own = biases + 4 * (MAX_OUTPUTS + layer * S::WIDTH + group * 8);
+        conv.init(fragments, own, S::CHUNKS, rings + layer * S::RING, column);
         to = result_address<S>(rings + (layer + 1) * S::RING, column, group);
 #pragma unroll
         for (int i = 0; i < 2 * S::TILES; i++) inside[i] = column_mask(strip, a.width, column + 8 * i);

@@ -1,7 +1,7 @@
 // What becomes of a convolution's sums: bias, activation, residual, then a feature map or a picture.
 //
-// The sums of one warp are 2 rows of 16 pixels. A row at a time passes through shared memory, which only this warp uses,
-// so that it writes 16 bytes a lane to a map, and neighbouring samples to a picture.
+// The sums of one warp are 2 rows of 16 pixels. A row at a time passes through shared memory, which only this warp
+// uses, so that it writes 16 bytes a lane to a map, and neighbouring samples to a picture.
 #pragma once
 #include "common/chunk.cuh"
 #include "common/gelu.cuh"
@@ -114,7 +114,8 @@ struct Result {
     }
 
     // Line i of channel c of the picture has `shuffle` samples of every pixel.
-    __device__ __forceinline__ static void row_to_picture(const ResultArguments& a, int first, int y, int x, u32 shared) {
+    __device__ __forceinline__ static void row_to_picture(const ResultArguments& a, int first, int y, int x,
+                                                          u32 shared) {
         const int s = a.shuffle, wide = a.width * s, samples = min(16, a.width - x) * s;
 #pragma unroll 1
         for (int line = 0; line < (int)a.channels * s; line++) {

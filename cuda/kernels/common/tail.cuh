@@ -112,7 +112,7 @@ struct Tail {
     Rolling<S, SumF32, TILES, GROUPS> conv;
     Outputs<MAX_SCALE, VALUES, MARGIN, COLUMNS> out;
     int scale;
-    int offset[GROUPS][2];  // of the lane's outputs from output (0, 0) of its pixel; -1: columns that only fill the tile
+    int offset[GROUPS][2];  // of the lane's outputs from output (0, 0) of its pixel; -1: columns that fill the tile
 
     __device__ __forceinline__ void init(const MarchArguments& a, int warp, u32 biases, u32 ring, u32 staging,
                                          u32 picture, int row) {
