@@ -11,7 +11,8 @@ use srup_tests::{example, shared};
 fn results(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     let place = tempfile::tempdir().unwrap();
     let json = place.path().join("results.json");
-    let output = Command::new(example("evaluate")).arg(folder).args(arguments).arg("--json").arg(&json).output().unwrap();
+    let output =
+        Command::new(example("evaluate")).arg(folder).args(arguments).arg("--json").arg(&json).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     document["results"].as_array().expect("results is a list").clone()
@@ -87,10 +88,15 @@ fn what_is_wrong_with_the_pictures_is_said_in_one_line() {
         (small, "narrow.png"),
     ];
     for (path, expected) in cases {
-        let output = Command::new(example("evaluate")).arg(&path).args(["--scale", "2", "--model", "bicubic"]).output().unwrap();
+        let output =
+            Command::new(example("evaluate")).arg(&path).args(["--scale", "2", "--model", "bicubic"]).output().unwrap();
         check_failure(&output, expected);
     }
-    let output = Command::new(example("evaluate")).arg(folder.path()).args(["--scale", "2", "--model", "no-such-model"]).output().unwrap();
+    let output = Command::new(example("evaluate"))
+        .arg(folder.path())
+        .args(["--scale", "2", "--model", "no-such-model"])
+        .output()
+        .unwrap();
     check_failure(&output, "unknown model 'no-such-model'");
 }
 

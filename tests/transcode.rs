@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use srup_tests::{example, shared};
 use tools::{
-    assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, probe, run, side_data,
-    stream, transcode, workshop,
+    assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, probe, run, side_data, stream,
+    transcode, workshop,
 };
 
 /// A clip with a variable frame rate, sound, two subtitles, a font, chapters, titles and languages.

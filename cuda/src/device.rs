@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::{CudaContext, CudaStream, DriverError, sys};
+use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
 use crate::Error;
 use crate::error::{self, Context};
@@ -141,7 +141,7 @@ impl Device {
 
     /// Makes the device the one that this thread's calls go to.
     pub(crate) fn bind(&self) -> Result<(), Error> {
-        self.0.context.bind_to_thread().during("choosing the device")
+        bind(&self.0.context)
     }
 
     /// A stream that waits for no other.
@@ -163,6 +163,13 @@ impl Device {
         };
         Function::new(module, name)
     }
+}
+
+/// Makes a context the one that this thread's calls go to. cudarc's own way reports errors of earlier drops here, where
+/// they belong to nobody.
+pub(crate) fn bind(context: &CudaContext) -> Result<(), Error> {
+    // SAFETY: the context is retained as long as the reference lives.
+    unsafe { result::ctx::set_current(context.cu_ctx()) }.during("choosing the device")
 }
 
 #[cfg(test)]

@@ -53,10 +53,9 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if self.device.bind().is_ok() {
-            // SAFETY: the event is destroyed once.
-            let _ = unsafe { result::event::destroy(self.handle) };
-        }
+        let _ = self.device.bind();
+        // SAFETY: the event is destroyed once.
+        let _ = unsafe { result::event::destroy(self.handle) };
     }
 }
 
@@ -108,9 +107,8 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        if self.device.bind().is_ok() {
-            // SAFETY: the graph is destroyed once, and the driver waits for its last launch.
-            let _ = unsafe { result::graph::exec_destroy(self.handle) };
-        }
+        let _ = self.device.bind();
+        // SAFETY: the graph is destroyed once, and the driver waits for its last launch.
+        let _ = unsafe { result::graph::exec_destroy(self.handle) };
     }
 }

@@ -28,11 +28,10 @@ struct Allocation {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        if self.device.bind().is_ok() {
-            // SAFETY: the address came from an allocation and is freed once. The call waits for work that uses it. An
-            // error here means that the context is gone, and the memory with it.
-            let _ = unsafe { result::free_sync(self.address) };
-        }
+        let _ = self.device.bind();
+        // SAFETY: the address came from an allocation and is freed once. The call waits for work that uses it. An
+        // error here means that the context is gone, and the memory with it.
+        let _ = unsafe { result::free_sync(self.address) };
     }
 }
 
@@ -216,9 +215,8 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        if self.device.bind().is_ok() {
-            // SAFETY: the pointer came from an allocation and is freed once; whoever started copies has waited for them.
-            let _ = unsafe { result::free_host(self.pointer.as_ptr().cast::<c_void>()) };
-        }
+        let _ = self.device.bind();
+        // SAFETY: the pointer came from an allocation and is freed once; whoever started copies has waited for them.
+        let _ = unsafe { result::free_host(self.pointer.as_ptr().cast::<c_void>()) };
     }
 }

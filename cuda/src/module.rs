@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, result, sys};
 
 use crate::Error;
+use crate::device::bind;
 use crate::error::{self, Context};
 
 /// A file of kernels, for two generations of devices.
@@ -69,7 +70,7 @@ impl Module {
         source: &'static Source,
         capability: (i32, i32),
     ) -> Result<Self, Error> {
-        context.bind_to_thread().during("choosing the device")?;
+        bind(context)?;
         let text = source.text(capability)?;
         let image = CString::new(&*text).expect("PTX holds no zero byte");
         let mut log = vec![0u8; 4096];
@@ -96,11 +97,10 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if self.context.bind_to_thread().is_ok() {
-            // SAFETY: the handle came from a successful load and is dropped once. An error here means that the context is
-            // gone, and the module with it.
-            let _ = unsafe { result::module::unload(self.handle) };
-        }
+        let _ = bind(&self.context);
+        // SAFETY: the handle came from a successful load and is dropped once. An error here means that the context is
+        // gone, and the module with it.
+        let _ = unsafe { result::module::unload(self.handle) };
     }
 }
 

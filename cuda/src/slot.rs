@@ -159,7 +159,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.busy && self.device.bind().is_ok() {
+        if self.busy {
+            let _ = self.device.bind();
             // Pinned memory must not be freed under a copy. If waiting fails the context is gone, and its copies too.
             let _ = self.stream.synchronize();
         }

@@ -30,8 +30,8 @@ struct Bounds {
 /// One code of 8 bits.
 const ONE_CODE: Bounds = Bounds { largest: 1.0 / 255.0, psnr: 60.0 };
 
-/// What golden vectors of the larger networks are allowed in f16.
-const HALF: Bounds = Bounds { largest: 1e-2, psnr: 55.0 };
+/// What golden vectors of the larger networks are allowed in f16; random weights give twice the range of pictures.
+const HALF: Bounds = Bounds { largest: 2e-2, psnr: 55.0 };
 
 #[track_caller]
 fn near_the_cpu(model: &Model, scale: usize, sizes: &[(usize, usize)], bounds: Bounds) {

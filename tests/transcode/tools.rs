@@ -1,8 +1,8 @@
 //! The program under test, clips made with FFmpeg, and what ffprobe says of a file.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::fs;
 
 use serde_json::Value;
 use srup_tests::example;
