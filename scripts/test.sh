@@ -35,6 +35,8 @@ if step setup scripts/setup.sh test; then
   step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --lib --examples
   # Passed tests show what they print, or a test that skips aloud would do so unheard.
   step test cargo test --workspace --no-fail-fast -- --show-output
+  # Three planted bugs that the tests must notice: they show that checks of kernels are awake. `make mutants` plants all.
+  step mutants python3 scripts/mutants.py --first 3
 fi
 
 read -r passed failed ignored < <(awk '/^test result: / {

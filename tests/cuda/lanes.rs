@@ -102,7 +102,8 @@ fn a_frame_allocates_nothing_and_is_one_graph() {
         .calls
         .iter()
         .map(|(name, &n)| (name.as_str(), n - few.report.calls.get(name).copied().unwrap_or(0)))
-        .filter(|&(name, n)| n > 0 && name != "cuCtxGetCurrent")
+        // Which context a thread's calls go to is the host's business alone.
+        .filter(|&(name, n)| n > 0 && name != "cuCtxGetCurrent" && name != "cuCtxSetCurrent")
         .collect();
     assert_eq!(more, [("cuEventRecord", 5), ("cuEventSynchronize", 5), ("cuGraphLaunch", 5)]);
 }

@@ -17,7 +17,7 @@ pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
             state ^= state >> 7;
             state ^= state << 17;
             let (x, y) = ((i * bytes % stride) as u64, (i * bytes / stride) as u64);
-            let edge = if (x / 13 + y / 7 + seed) % 3 == 0 { max / 2 } else { 0 };
+            let edge = if (x / 13 + y / 7 + seed).is_multiple_of(3) { max / 2 } else { 0 };
             let code = (edge + (3 * x + 5 * y) * max / 1024 + (state >> 40) % (max / 16 + 1)).min(max);
             let word = (code as u16) << shift;
             sample.copy_from_slice(&word.to_le_bytes()[..bytes]);

@@ -128,12 +128,12 @@ fn a_buffer_that_ends_with_its_last_pixel_is_enough() {
     harness.push_and_pull(gst::Buffer::from_slice(vec![7_u8; 64 * 3 + 62])).unwrap();
 }
 
-/// The largest halves in all weights: each is a number, what the network makes of them is not.
+/// The largest halves in all weights: each is a number, what a network of seven layers makes of them is not.
 #[test]
 fn weights_that_give_no_number_stop_the_stream() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("poisoned.safetensors");
-    let mut bytes = std::fs::read(built_in_weights()).unwrap();
+    let mut bytes = std::fs::read(built_in_weights().with_file_name("luma-m-x2.safetensors")).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     for value in bytes[8 + header..].chunks_exact_mut(2) {
         value.copy_from_slice(&0x7bff_u16.to_le_bytes());

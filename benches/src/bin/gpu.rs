@@ -70,7 +70,10 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let backend = Cuda::new()?;
     let mut report = Report { device: backend.describe(), times: Vec::new() };
     println!("{}", report.device);
-    println!("{:<12} {:>9} {:>10} {:>10} {:>10} {:>10}", "ms a frame", "size", "kernels", "1 lane", "2 lanes", "3 lanes");
+    println!(
+        "{:<12} {:>9} {:>10} {:>10} {:>10} {:>10}",
+        "ms a frame", "size", "kernels", "1 lane", "2 lanes", "3 lanes"
+    );
     for name in &args.networks {
         let model = network(name, 2)?;
         for &(width, height) in &args.sizes {
@@ -96,9 +99,16 @@ fn median(mut times: Vec<f32>) -> f64 {
 }
 
 /// Milliseconds a frame with `count` frames in flight, each in a lane of its own.
-fn in_lanes(backend: &Cuda, model: &Model, (width, height): (usize, usize), count: usize, runs: usize) -> Result<f64, Error> {
+fn in_lanes(
+    backend: &Cuda,
+    model: &Model,
+    (width, height): (usize, usize),
+    count: usize,
+    runs: usize,
+) -> Result<f64, Error> {
     let input = VideoInfo::new(PixelFormat::Nv12, width, height, Colour::default())?;
-    let mut lanes: VecDeque<_> = (0..count).map(|_| lane_on(backend, model.clone(), 2, &input, 0)).collect::<Result<_, _>>()?;
+    let mut lanes: VecDeque<_> =
+        (0..count).map(|_| lane_on(backend, model.clone(), 2, &input, 0)).collect::<Result<_, _>>()?;
     let (frame, mut output) = (pattern(&input), Frame::new(&input.scaled(2)?));
     let mut rounds = Vec::with_capacity(runs);
     for round in 0..runs + count {

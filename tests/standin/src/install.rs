@@ -30,7 +30,7 @@ pub fn install(into: &Path) -> Result<PathBuf> {
 }
 
 fn find(executable: &Path) -> Result<PathBuf> {
-    let candidates = executable.ancestors().skip(1).take(2);
-    let found = candidates.map(|folder| folder.join("libptx_standin.so")).find(|path| path.is_file());
+    let folders = executable.ancestors().skip(1).take(2).flat_map(|folder| [folder.to_path_buf(), folder.join("deps")]);
+    let found = folders.map(|folder| folder.join("libptx_standin.so")).find(|path| path.is_file());
     found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no libptx_standin.so near {}", executable.display())))
 }

@@ -416,3 +416,6 @@ fn unsupported(block: &Block) -> Error {
 fn refused(reason: String) -> Error {
     Error::Backend { backend: "cuda", reason: format!("{reason}; use backend=cpu") }
 }
+
+#[cfg(test)]
+mod tests;
