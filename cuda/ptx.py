@@ -95,9 +95,11 @@ def sources(options):
 def compiled(options):
     """(path, PTX) of every kernel file and shipped target."""
     nvrtc = Nvrtc()
-    for source in sources(options):
-        for architecture in SHIPPED:
-            yield options.ptx / f"{source.stem}.sm_{architecture}.ptx", nvrtc.compile(source, architecture)
+    jobs = [(source, architecture) for source in sources(options) for architecture in SHIPPED]
+    # ctypes lets other threads run during a call.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (source, architecture), ptx in zip(jobs, pool.map(lambda job: nvrtc.compile(*job), jobs)):
+            yield options.ptx / f"{source.stem}.sm_{architecture}.ptx", ptx
 
 
 def write(options):

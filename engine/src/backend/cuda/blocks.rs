@@ -247,7 +247,7 @@ fn image(places: &[Place], value: usize) -> &Image {
     }
 }
 
-/// The channels of a part, padded as its map is where it is the whole of it.
+/// The channels of a part.
 fn first<'a>(places: &'a [Place], part: &Part) -> Channels<'a> {
     map(places, part.value).range(0, part.channels)
 }
