@@ -53,10 +53,3 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     for (int e = 0; e < 8; e++) u.v[e] = __fmaf_rn(scale, v.v[e], u.v[e]);
     store_chunk(output, p.pixel, p.chunk, u);
 }
-
-// A range of channels from one map to another.
-extern "C" __global__ void __launch_bounds__(BLOCK)
-    copy_channels_f16(const Channels input, const Channels output, u32 pixels, u32 chunks) {
-    const Place p = place(pixels, chunks);
-    if (p.inside) *(uint4*)chunk_address(output, p.pixel, p.chunk) = *chunk_address(input, p.pixel, p.chunk);
-}
