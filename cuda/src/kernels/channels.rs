@@ -1,5 +1,6 @@
 //! Ranges of the channels of feature maps, the operands of the general kernels.
 
+use super::video::halves;
 use crate::launch::Arguments;
 use crate::view::Map;
 use crate::{Buffer, Device, Error};
@@ -53,8 +54,8 @@ impl Channels<'_> {
 
     /// `Channels` of `kernels/common/chunk.cuh`, as words.
     pub(super) fn words(&self) -> [u32; 4] {
-        let address = self.map.buffer.address() + 2 * self.first as u64;
-        [address as u32, (address >> 32) as u32, self.map.channels as u32, 0]
+        let [low, high] = halves(self.map.buffer.address() + 2 * self.first as u64);
+        [low, high, self.map.channels as u32, 0]
     }
 
     /// Refuses operands of other sizes.

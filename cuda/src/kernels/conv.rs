@@ -4,7 +4,7 @@ use half::f16;
 
 use super::channels::{CHUNK, Channels};
 use super::fragment::{DEPTH, OUTPUTS, fragment};
-use super::video::ensure;
+use super::video::{ensure, halves};
 use crate::launch::{Arguments, Launch};
 use crate::module::{Source, source};
 use crate::view::{CHANNEL_STEP, Image};
@@ -290,11 +290,6 @@ impl Fields {
 
 const fn padded(channels: usize) -> usize {
     channels.next_multiple_of(CHANNEL_STEP)
-}
-
-/// An address as devices have it in memory.
-fn halves(address: u64) -> [u32; 2] {
-    [address as u32, (address >> 32) as u32]
 }
 
 /// `ConvSlice` of `kernels/conv.cu` for each 16 channels: the address of the first, bytes of a pixel.

@@ -1,6 +1,7 @@
 //! Depth-wise convolutions of any size.
 
 use super::channels::{CHUNK, Channels};
+use super::video::halves;
 use crate::launch::{Arguments, Launch};
 use crate::module::{Source, source};
 use crate::{Buffer, Device, Error};
@@ -81,15 +82,14 @@ impl Depthwise {
         }
         let (height, width, chunks) = (output.map.height, output.map.width, output.chunks());
         let Window { rows, columns, dilation } = self.window;
-        let half = |address: u64| [address as u32, (address >> 32) as u32];
         let numbers = [height, width, chunks, 0, self.channels, rows, columns, dilation].map(|v| v as u32);
         // `DepthwiseArguments` of the kernel, as words.
         let mut words = [0u32; 24];
         words[..4].copy_from_slice(&input.words());
         words[4..8].copy_from_slice(&output.words());
         words[8..12].copy_from_slice(&residual.map_or([0; 4], |r| r.words()));
-        words[12..14].copy_from_slice(&half(self.weight.address()));
-        words[14..16].copy_from_slice(&half(self.bias.address()));
+        words[12..14].copy_from_slice(&halves(self.weight.address()));
+        words[14..16].copy_from_slice(&halves(self.bias.address()));
         words[16..].copy_from_slice(&numbers);
         let mut arguments = Arguments::default().value(words).keep(&self.weight).keep(&self.bias);
         for operand in [Some(input), Some(output), residual].into_iter().flatten() {

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::fragment::{DEPTH, OUTPUTS, fragment};
-use super::video::{ensure, ensure_aligned, plane_words};
+use super::video::{ensure, ensure_aligned, halves, plane_words};
 use crate::launch::{Arguments, Launch};
 use crate::module::{Source, source};
 use crate::view::{Map, Plane};
@@ -221,7 +221,7 @@ impl Luma {
         let mut words = plane_words(input).to_vec();
         words.extend(plane_words(output));
         for address in addresses.into_iter().chain([self.tail_bias.address(), flag.address()]) {
-            words.extend([address as u32, (address >> 32) as u32]);
+            words.extend(halves(address));
         }
         let skip = usize::from(self.skip && part.last);
         words.extend([width, height, rows, self.scale, part.layers, skip].map(|v| v as u32));

@@ -37,7 +37,7 @@ pub(crate) fn plane_words(plane: &Plane) -> [u32; 10] {
 }
 
 /// An address as devices have it in memory.
-fn halves(address: u64) -> [u32; 2] {
+pub(super) fn halves(address: u64) -> [u32; 2] {
     [address as u32, (address >> 32) as u32]
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::backend::{Lane, Plan};
-use crate::frame::convert::{Aside, Domain, NotFinite, Packer, Unpacker};
+use crate::frame::convert::{Aside, NotFinite, Packer, Unpacker};
 use crate::frame::{FrameMut, FrameRef};
-use crate::model::Model;
 use crate::tensor::Tensor;
 
 /// A network prepared for one size.
@@ -31,11 +30,7 @@ impl HostLane {
     /// A lane for a plan. A network needs its runner; resampling has none. With a pool, everything runs on its threads,
     /// else on the caller's rayon pool.
     pub(super) fn new(plan: &Plan, runner: Option<Box<dyn Runner>>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
-        let domain = match &plan.model {
-            Model::Network(network) if network.channels == 1 => Domain::Luma,
-            Model::Network(_) => Domain::Rgb,
-            Model::Resample(kernel) => Domain::Each(*kernel),
-        };
+        let domain = plan.domain();
         let (from, to) = (&plan.input, &plan.output);
         Self {
             model: plan.model.name().to_owned(),

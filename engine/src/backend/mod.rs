@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::Error;
+use crate::frame::convert::Domain;
 use crate::frame::{FrameMut, FrameRef, VideoInfo};
 use crate::model::Model;
 use crate::network::Network;
@@ -97,6 +98,17 @@ pub struct Plan {
     pub precision: Precision,
     /// CPU threads, 0 for all.
     pub threads: usize,
+}
+
+impl Plan {
+    /// What the model sees of a frame.
+    fn domain(&self) -> Domain {
+        match &self.model {
+            Model::Network(network) if network.channels == 1 => Domain::Luma,
+            Model::Network(_) => Domain::Rgb,
+            Model::Resample(kernel) => Domain::Each(*kernel),
+        }
+    }
 }
 
 /// A place where networks run.

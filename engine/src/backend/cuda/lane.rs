@@ -8,9 +8,8 @@ use super::frame::{Conversion, Ends, Frame};
 use super::network::{DeviceNetwork, Port};
 use crate::Error;
 use crate::backend::{Lane, Plan};
-use crate::frame::convert::{Domain, NotFinite};
+use crate::frame::convert::NotFinite;
 use crate::frame::{FrameMut, FrameRef};
-use crate::model::Model;
 
 /// Takes frames of one description up, through a model, and down.
 pub struct CudaLane {
@@ -32,11 +31,7 @@ impl CudaLane {
         network: Option<&Arc<DeviceNetwork>>,
         issue: Issue,
     ) -> Result<Self, Error> {
-        let domain = match &plan.model {
-            Model::Network(network) if network.channels == 1 => Domain::Luma,
-            Model::Network(_) => Domain::Rgb,
-            Model::Resample(kernel) => Domain::Each(*kernel),
-        };
+        let domain = plan.domain();
         let images = network.is_some_and(|network| !network.takes_planes());
         let frame = Conversion::new(device, &plan.input, &plan.output, domain)?.frame(images)?;
         let mut launches = frame.before().to_vec();
