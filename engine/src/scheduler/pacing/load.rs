@@ -23,7 +23,7 @@ const LEAST_SHARE: f64 = 0.5;
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     rung: usize,
-    /// Measured over calibrated.
+    /// Measured over calibrated with as many lanes busy.
     ratio: f64,
 }
 
@@ -40,33 +40,41 @@ struct Probation {
 #[derive(Debug)]
 pub(super) struct Load {
     calibrated: Vec<f64>,
+    /// The same with the other lanes idle.
+    alone: Vec<f64>,
     corrections: Vec<f64>,
     recent: [Sample; RECENT],
     /// Samples so far; the oldest of `recent` is at `seen % RECENT`.
     seen: usize,
     /// Frames in a row that prove a load without waiting for the percentile. One disturbance meets every lane once.
     proof: usize,
+    lanes: usize,
     corrected_at: f64,
     probation: Option<Probation>,
     high: f64,
     middle: f64,
     proven: f64,
+    latest: f64,
 }
 
 impl Load {
-    /// `calibrated`: seconds for each rung, best first.
-    pub(super) fn new(calibrated: Vec<f64>, lanes: usize) -> Self {
+    /// Seconds for each rung, best first, with all lanes busy and with one.
+    pub(super) fn new(calibrated: Vec<f64>, alone: Vec<f64>, lanes: usize) -> Self {
+        let sane = |seconds: Vec<f64>| seconds.into_iter().map(|s| s.max(LEAST_SERVICE)).collect::<Vec<_>>();
         Self {
             corrections: vec![1.0; calibrated.len()],
-            calibrated: calibrated.into_iter().map(|s| s.max(LEAST_SERVICE)).collect(),
+            calibrated: sane(calibrated),
+            alone: sane(alone),
             recent: [Sample { rung: 0, ratio: 1.0 }; RECENT],
             seen: 0,
             proof: (lanes + 2).min(RECENT),
+            lanes: lanes.min(RECENT),
             corrected_at: 0.0,
             probation: None,
             high: 1.0,
             middle: 1.0,
             proven: 1.0,
+            latest: 1.0,
         }
     }
 
@@ -80,9 +88,14 @@ impl Load {
         self.calibrated[rung] * self.corrections[rung] * self.middle.max(self.proven)
     }
 
-    /// A frame has been computed; `share` of it really, the rest was there already.
-    pub(super) fn sample(&mut self, now: f64, rung: usize, seconds: f64, share: f64) {
-        let part = seconds / self.calibrated[rung];
+    /// Seconds, if the worst of each lane's latest frames is believed at once.
+    pub(super) fn feared(&self, rung: usize) -> f64 {
+        self.calibrated[rung] * self.corrections[rung] * self.high.max(self.latest)
+    }
+
+    /// A frame has been computed; `share` of it really, the rest was there already. `crowd`: how full the other lanes were.
+    pub(super) fn sample(&mut self, now: f64, rung: usize, seconds: f64, share: f64, crowd: f64) {
+        let part = seconds / (self.alone[rung] + (self.calibrated[rung] - self.alone[rung]) * crowd);
         let ratio = match share {
             _ if share >= LEAST_SHARE => part / share.min(1.0),
             // A small part that takes longer than the whole should is news all the same.
@@ -99,7 +112,7 @@ impl Load {
 
     /// From now on frames take that rung.
     pub(super) fn switched(&mut self, rung: usize) {
-        let before = self.latest(self.proof);
+        let before = self.newest(self.proof);
         self.probation = (self.seen >= self.proof && steady(before.clone())).then(|| Probation {
             rung,
             before: mean(before),
@@ -109,7 +122,7 @@ impl Load {
     }
 
     /// The loads of the latest frames, newest first.
-    fn latest(&self, count: usize) -> impl Iterator<Item = f64> + Clone + '_ {
+    fn newest(&self, count: usize) -> impl Iterator<Item = f64> + Clone + '_ {
         (1..=count).map(move |back| self.load_of(self.recent[(self.seen + RECENT - back) % RECENT]))
     }
 
@@ -147,7 +160,8 @@ impl Load {
         loads.sort_unstable_by(f64::total_cmp);
         self.high = loads[HIGH];
         self.middle = loads[RECENT / 2];
-        self.proven = self.latest(self.proof).fold(f64::INFINITY, f64::min);
+        self.proven = self.newest(self.proof).fold(f64::INFINITY, f64::min);
+        self.latest = self.newest(self.lanes).fold(0.0, f64::max);
     }
 }
 

@@ -10,6 +10,7 @@
 //! A ladder is from best to cheapest. Each rung should take two thirds of the time of the one above or less: load is met within
 //! one rung, so rungs that lie close together would only be more steps on the way.
 
+mod crowd;
 mod load;
 #[cfg(test)]
 mod scenarios;
@@ -23,6 +24,7 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+use crowd::Crowd;
 use load::Load;
 use schedule::Schedule;
 use switching::{FALL_TO, Situation, Switching};
@@ -43,8 +45,11 @@ pub struct Setup {
     pub interval: Option<Duration>,
     /// Live: a frame is due at its arrival plus this. None: frame n is due at first output + n x interval.
     pub latency: Option<Duration>,
-    /// Calibrated service time of each rung on a busy machine, best first, bicubic last; at least one. With kernels loaded.
+    /// Calibrated service time of each rung with all lanes busy, best first, bicubic last; at least one. Kernels are loaded.
     pub services: Vec<Duration>,
+    /// The same with one lane busy. Lanes that share a device are faster alone; the same as `services` where they are not, or
+    /// empty if that is not known.
+    pub alone: Vec<Duration>,
 }
 
 /// A frame that was accepted.
@@ -120,6 +125,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Pacer {
     load: Load,
+    crowd: Crowd,
     schedule: Schedule,
     switching: Switching,
     rungs: usize,
@@ -135,14 +141,17 @@ impl Pacer {
     /// as the nearest that are in range; an empty ladder as one rung that takes no time.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { lanes, window, interval, latency, services } = setup;
+        let Setup { lanes, window, interval, latency, services, alone } = setup;
         let (window, seconds) = (window.max(1), |d: Duration| d.as_secs_f64());
         let lanes = lanes.clamp(1, window);
         let services = if services.is_empty() { vec![0.0] } else { services.into_iter().map(seconds).collect() };
         let rungs = services.len();
+        let mut alone: Vec<_> = alone.into_iter().map(seconds).take(rungs).collect();
+        alone.extend_from_slice(&services[alone.len()..]);
         let rescue = services[rungs - 1];
         let mut pacer = Self {
-            load: Load::new(services, lanes),
+            load: Load::new(services, alone, lanes),
+            crowd: Crowd::new(lanes),
             schedule: Schedule::new(interval.map(seconds), latency.map(seconds), lanes, window),
             switching: Switching::new(0, rungs),
             rungs,
@@ -150,7 +159,7 @@ impl Pacer {
             rescue,
             switches: 0,
         };
-        pacer.switching = Switching::new(pacer.best_that_fits(0), rungs);
+        pacer.switching = Switching::new(pacer.best_that_fits(0, Load::expected), rungs);
         pacer
     }
 
@@ -172,15 +181,21 @@ impl Pacer {
         let hopeless = self.time_left(now, ticket).is_some_and(|left| self.load.likely(rung) > left);
         // The last rung is bicubic itself, and something must go on telling what the machine can do.
         let apart = hopeless && rung + 1 < self.rungs;
+        if !apart {
+            self.crowd.enter(now, ticket.number);
+        }
         Choice { rung: (!apart).then_some(rung), change }
     }
 
     /// A lane has finished a frame that was chosen for `rung`, in `service` from start to end.
     ///
     /// `share` is the part of the picture that was computed, 0 to 1; the rest was taken from an earlier frame. Small parts are
-    /// not taken for a fast machine. Frames that were rescued meanwhile count as well.
-    pub fn served(&mut self, now: Duration, rung: usize, service: Duration, share: f64) {
-        self.load.sample(now.as_secs_f64(), rung.min(self.rungs - 1), service.as_secs_f64(), share);
+    /// not taken for a fast machine. To be called for each frame that got a rung, those that were rescued meanwhile too; for
+    /// one that failed with no service and no share.
+    pub fn served(&mut self, now: Duration, ticket: &Ticket, rung: usize, service: Duration, share: f64) {
+        let (now, rung) = (now.as_secs_f64(), rung.min(self.rungs - 1));
+        let crowd = self.crowd.leave(now, ticket.number);
+        self.load.sample(now, rung, service.as_secs_f64(), share, crowd);
     }
 
     /// When to give up waiting for a lane and make the frame bicubic. None: never. It may move while the frame is inside.
@@ -266,10 +281,10 @@ impl Pacer {
         self.schedule.latency.map_or(turn, |latency| turn.min(latency - self.reserve()).max(0.0))
     }
 
-    /// The best rung from `first` on that fits, else the last.
-    fn best_that_fits(&self, first: usize) -> usize {
+    /// The best rung from `first` on whose service fits, else the last.
+    fn best_that_fits(&self, first: usize, service: fn(&Load, usize) -> f64) -> usize {
         let budget = FALL_TO * self.budget();
-        (first..self.rungs).find(|&rung| self.load.expected(rung) < budget).unwrap_or(self.rungs - 1)
+        (first..self.rungs).find(|&rung| service(&self.load, rung) < budget).unwrap_or(self.rungs - 1)
     }
 
     fn situation(&self, now: f64, ticket: &Ticket, waiting: usize) -> Situation {
@@ -281,7 +296,8 @@ impl Pacer {
             now,
             number: ticket.number,
             scene_cut: ticket.scene_cut,
-            fits: self.best_that_fits((rung + 1).min(self.rungs - 1)),
+            fits: self.best_that_fits(rung, Load::expected),
+            feared: self.best_that_fits(rung, Load::feared),
             use_now: part(rung),
             use_above: part(above),
             late_now: self.would_be_late(rung, now, ticket, waiting),

@@ -90,3 +90,65 @@ fn explore() {
     }
     let _ = Random::new(1);
 }
+
+
+fn random_machine(seed: u64) -> (Machine, Vec<f64>, String) {
+    let mut r = Random::new(seed);
+    let mut pick = |n: usize| (r.next() * n as f64) as usize;
+    let kind = [Kind::Live, Kind::Shown, Kind::File, Kind::Paced][pick(4)];
+    let lanes = 1 + pick(3);
+    let window = lanes + 1 + pick(3);
+    let mut m = machine(kind, lanes, window);
+    let rate = [24.0, 25.0, 30.0, 50.0, 60.0][pick(5)];
+    let turn = lanes as f64 / rate;
+    let rungs = 2 + pick(4);
+    let mut service = turn * (0.3 + 0.1 * pick(28) as f64);
+    m.ladder = (0..rungs - 1).map(|_| { let s = service; service *= 0.36 + 0.03 * pick(10) as f64; s }).collect();
+    m.ladder.push(0.02 * turn);
+    if kind == Kind::Live {
+        m.latency = Some([window as f64, lanes as f64 + 1.0, lanes as f64 + 0.5, 1.5][pick(4)]);
+        m.source = Source::Paced { jitter: 0.1 * pick(5) as f64, pauses: vec![] };
+    }
+    m.rates = vec![(0.0, rate)];
+    m.jitter = 0.04 * pick(4) as f64;
+    m.shared = pick(4) == 0;
+    m.scene = 20 + pick(200) as u64;
+    let mut changes = vec![0.0];
+    let mut loads = vec![[1.0, 1.0, 2.0][pick(3)]];
+    let mut t = 0.0;
+    loop {
+        t += 8.0 + pick(20) as f64;
+        if t > 60.0 { break; }
+        changes.push(t);
+        loads.push([1.0, 1.3, 1.6, 2.0, 3.0, 4.0][pick(6)]);
+    }
+    let text = format!("{kind:?} {lanes}/{window} {rate} lat {:?} ladder {:?} jit {} shared {} changes {changes:?} loads {loads:?}", m.latency, m.ladder.iter().map(|s| (s / turn * 100.0).round() / 100.0).collect::<Vec<_>>(), m.jitter, m.shared);
+    let (c, l) = (changes.clone(), loads);
+    m.load = Box::new(move |t| l[c.iter().rposition(|c| t >= *c).unwrap_or(0)]);
+    m.seed = seed;
+    (m, changes, text)
+}
+
+#[test]
+fn fuzz() {
+    let n: u64 = std::env::var("N").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    for seed in 1..=n {
+        let (m, changes, text) = random_machine(seed);
+        let run = m.run();
+        let f = figures(&run, &changes);
+        let bad = f.missed > 0.01 || f.distance > 1.0 || f.within < 0.95 || f.closest < 0.999;
+        println!("{} {seed} {text} missed {:.2}% ({}) dist {:.2} within {:.3} switches {} closest {:.2} n {}", if bad {"BAD"} else {"ok "}, 100.0 * f.missed, f.count, f.distance, f.within, f.switches, f.closest, run.shown.len());
+    }
+}
+
+#[test]
+fn trace() {
+    let seed: u64 = std::env::var("SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let (m, _, text) = random_machine(seed);
+    println!("T {text}");
+    let run = m.run();
+    for f in run.shown.iter().filter(|f| f.late || f.deadline_bicubic) {
+        println!("T {} came {:.3} left {:.3} {}{} rung {} oracle {}", f.number, f.came, f.left, if f.late {"late "} else {""}, if f.deadline_bicubic {"dl"} else {""}, f.rung, f.oracle);
+    }
+    for s in &run.switches { println!("T {s:?}"); }
+}

@@ -160,6 +160,7 @@ impl Machine {
             interval: Some(time(1.0 / rate)),
             latency: self.latency.map(|l| time(l / rate)),
             services: self.ladder.iter().map(|s| time(*s)).collect(),
+            alone: self.ladder.iter().map(|s| time(*s / if self.shared { self.lanes as f64 } else { 1.0 })).collect(),
         });
         let mut world = World {
             machine: self,
@@ -214,7 +215,7 @@ impl World<'_> {
             if job.work > 0.0 {
                 continue;
             }
-            self.pacer.served(time(self.now), job.rung, time(self.now - job.started), 1.0);
+            self.pacer.served(time(self.now), &job.ticket, job.rung, time(self.now - job.started), 1.0);
             let waiting = self.inside.iter_mut().find(|(t, s)| t.number == job.ticket.number && *s == State::Computing);
             if let Some((_, state)) = waiting {
                 *state = State::Done(job.rung);

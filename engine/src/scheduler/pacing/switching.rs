@@ -9,15 +9,16 @@ const FALL_ABOVE: f64 = 0.95;
 /// ... taken in a fall, or at the start, when it is below this part, ...
 pub(super) const FALL_TO: f64 = 0.9;
 /// ... and climbed to below this one.
-const CLIMB_BELOW: f64 = 0.8;
+const CLIMB_BELOW: f64 = 0.9;
 /// Frames that may be missed before the rung is given up although it should fit, and how many of them each frame gives back.
 const MISSES: f64 = 2.0;
 const FORGIVEN: f64 = 0.005;
 /// A climb has failed if the rung is given up within this time, or within twice what it waited.
 const TRIAL: f64 = 8.0;
-/// The wait for a climb after a fall: at first, after missed frames that no load explains, and at most.
+/// A rung that was given up is not taken again for this time; if it was climbed to in vain, or frames were missed that no load
+/// explains, for the second, and twice as long each time up to the third.
 const WAIT: f64 = 1.0;
-const WAIT_AFTER_MISSES: f64 = 8.0;
+const WAIT_AFTER_FAILURE: f64 = 8.0;
 const LONGEST_WAIT: f64 = 64.0;
 
 /// What is known as a lane takes a frame.
@@ -29,6 +30,8 @@ pub(super) struct Situation {
     pub(super) scene_cut: bool,
     /// The best rung that fits in a fall from the present one.
     pub(super) fits: usize,
+    /// The best rung that fits if the latest frames are believed at once.
+    pub(super) feared: usize,
     /// Expected service over what the target leaves for it: the present rung's, and the next better one's.
     pub(super) use_now: f64,
     pub(super) use_above: f64,
@@ -47,7 +50,8 @@ pub(super) struct Switching {
     /// Since when a better (true) or cheaper (false) rung has been wanted.
     wanted: Option<(bool, f64)>,
     climbed: Option<f64>,
-    fell: Option<f64>,
+    /// The rung that was given up last, and when.
+    given_up: Option<(usize, f64)>,
     wait: f64,
     misses_left: f64,
     /// What came from outside since the last switch and may be its reason.
@@ -63,7 +67,7 @@ impl Switching {
             first: 0,
             wanted: None,
             climbed: None,
-            fell: None,
+            given_up: None,
             wait: WAIT,
             misses_left: MISSES,
             told: Some(Reason::Start),
@@ -115,13 +119,17 @@ impl Switching {
     fn wish(&self, at: &Situation) -> Option<(usize, bool, Reason)> {
         let Self { rung, last, .. } = *self;
         if at.use_now > FALL_ABOVE && rung < last {
-            return Some((at.fits.max(rung + 1), at.late_now, self.told.unwrap_or(Reason::Slower)));
+            // In need there is no time to see how far the load goes.
+            let to = if at.late_now { at.feared } else { at.fits };
+            return Some((to.max(rung + 1), at.late_now, self.told.unwrap_or(Reason::Slower)));
         }
         if self.misses_left < 0.0 && rung < last {
-            return Some((rung + 1, true, self.told.unwrap_or(Reason::Missed)));
+            // Enough was missed not to wait for proof of a load that the latest frames show.
+            let cause = if at.feared > rung { Reason::Slower } else { Reason::Missed };
+            return Some((at.feared.max(rung + 1), true, self.told.unwrap_or(cause)));
         }
-        let waited = self.fell.is_none_or(|t| at.now - t >= self.wait - APART);
-        let climbs = rung > 0 && at.use_above < CLIMB_BELOW && !at.late_above && waited;
+        let barred = self.given_up.is_some_and(|(from, t)| rung <= from + 1 && at.now - t < self.wait - APART);
+        let climbs = rung > 0 && at.use_above < CLIMB_BELOW && !at.late_above && !barred;
         climbs.then(|| (rung - 1, false, self.told.unwrap_or(Reason::Faster)))
     }
 
@@ -131,21 +139,22 @@ impl Switching {
         } else {
             self.fall(at.now, reason);
         }
+        // A climb after one that failed is on its guard: the first missed frame ends it.
+        self.misses_left = if to < self.rung && self.wait > WAIT { 0.0 } else { MISSES };
         self.rung = to;
         self.switched = Some(at.now);
         self.first = at.number;
-        self.wanted = None;
-        self.misses_left = MISSES;
-        self.told = None;
+        (self.wanted, self.told) = (None, None);
         reason
     }
 
     fn fall(&mut self, now: f64, reason: Reason) {
         let failed = self.climbed.is_some_and(|t| now - t < TRIAL.max(2.0 * self.wait));
-        self.wait = if failed { (2.0 * self.wait).min(LONGEST_WAIT) } else { WAIT };
-        if matches!(reason, Reason::Missed | Reason::Qos) {
-            self.wait = self.wait.max(WAIT_AFTER_MISSES);
-        }
-        self.fell = Some(now);
+        self.wait = match reason {
+            _ if failed => (2.0 * self.wait).clamp(WAIT_AFTER_FAILURE, LONGEST_WAIT),
+            Reason::Missed | Reason::Qos => WAIT_AFTER_FAILURE,
+            _ => WAIT,
+        };
+        self.given_up = Some((self.rung, now));
     }
 }
