@@ -1,0 +1,160 @@
+//! When the rung changes: fall for need, climb with care, once a second at most.
+
+use super::Reason;
+
+/// Seconds between two switches, and the longest that a switch without urgency waits for a scene cut.
+const APART: f64 = 1.0;
+/// A rung is left when its expected service is above this part of what the target leaves for it, ...
+const FALL_ABOVE: f64 = 0.95;
+/// ... taken in a fall, or at the start, when it is below this part, ...
+pub(super) const FALL_TO: f64 = 0.9;
+/// ... and climbed to below this one.
+const CLIMB_BELOW: f64 = 0.9;
+/// Frames that may be missed before the rung is given up although it should fit, and how many of them each frame gives back.
+const MISSES: f64 = 2.0;
+const FORGIVEN: f64 = 0.005;
+/// A climb has failed if the rung is given up within this time, or within twice what it waited.
+const TRIAL: f64 = 8.0;
+/// A rung that was given up is not taken again for this time; if it was climbed to in vain, or frames were missed that no load
+/// explains, for the second, and twice as long each time up to the third.
+const WAIT: f64 = 1.0;
+const WAIT_AFTER_FAILURE: f64 = 8.0;
+const LONGEST_WAIT: f64 = 64.0;
+
+/// What is known as a lane takes a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    pub(super) now: f64,
+    /// The frame's number.
+    pub(super) number: u64,
+    pub(super) scene_cut: bool,
+    /// The best rung that fits in a fall from the present one.
+    pub(super) fits: usize,
+    /// The best rung that fits if the latest frames are believed at once.
+    pub(super) feared: usize,
+    /// Expected service over what the target leaves for it: the present rung's, and the next better one's.
+    pub(super) use_now: f64,
+    pub(super) use_above: f64,
+    /// With the present rung this frame or one that waits behind it would be late; with the next better one.
+    pub(super) late_now: bool,
+    pub(super) late_above: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Switching {
+    rung: usize,
+    last: usize,
+    switched: Option<f64>,
+    /// The first frame of the present rung.
+    first: u64,
+    /// Since when a better (true) or cheaper (false) rung has been wanted.
+    wanted: Option<(bool, f64)>,
+    climbed: Option<f64>,
+    /// The rung that was given up last, and when.
+    given_up: Option<(usize, f64)>,
+    wait: f64,
+    misses_left: f64,
+    /// What came from outside since the last switch and may be its reason.
+    told: Option<Reason>,
+}
+
+impl Switching {
+    pub(super) fn new(rung: usize, rungs: usize) -> Self {
+        Self {
+            rung,
+            last: rungs - 1,
+            switched: None,
+            first: 0,
+            wanted: None,
+            climbed: None,
+            given_up: None,
+            wait: WAIT,
+            misses_left: MISSES,
+            told: Some(Reason::Start),
+        }
+    }
+
+    pub(super) fn rung(&self) -> usize {
+        self.rung
+    }
+
+    pub(super) fn told(&mut self, reason: Reason) {
+        self.told = Some(reason);
+    }
+
+    pub(super) fn in_time(&mut self) {
+        self.misses_left = (self.misses_left + FORGIVEN).min(MISSES);
+    }
+
+    /// A frame was missed; frames of an earlier rung say nothing against the present one.
+    pub(super) fn missed(&mut self, number: Option<u64>) {
+        if number.is_none_or(|n| n >= self.first) {
+            self.misses_left -= 1.0;
+        }
+    }
+
+    /// The rung for this frame, and why if it is another one than before.
+    pub(super) fn decide(&mut self, at: &Situation) -> Option<Reason> {
+        if self.switched.is_none() && self.told == Some(Reason::Start) {
+            self.told = None;
+            self.first = at.number;
+            return Some(Reason::Start);
+        }
+        let Some((to, urgent, reason)) = self.wish(at) else {
+            (self.wanted, self.told) = (None, None);
+            return None;
+        };
+        let better = to < self.rung;
+        let since = match self.wanted {
+            Some((same, since)) if same == better => since,
+            _ => at.now,
+        };
+        self.wanted = Some((better, since));
+        let rested = self.switched.is_none_or(|t| at.now - t >= APART);
+        let ready = urgent || at.scene_cut || at.now - since >= APART;
+        (rested && ready).then(|| self.switch(at, to, reason))
+    }
+
+    /// Where to, whether at once, and why.
+    fn wish(&self, at: &Situation) -> Option<(usize, bool, Reason)> {
+        let Self { rung, last, .. } = *self;
+        if at.use_now > FALL_ABOVE && rung < last {
+            // In need there is no time to see how far the load goes.
+            let to = if at.late_now { at.feared } else { at.fits };
+            return Some((to.max(rung + 1), at.late_now, self.told.unwrap_or(Reason::Slower)));
+        }
+        if self.misses_left < 0.0 && rung < last {
+            // Enough was missed not to wait for proof of a load that the latest frames show.
+            let cause = if at.feared > rung { Reason::Slower } else { Reason::Missed };
+            return Some((at.feared.max(rung + 1), true, self.told.unwrap_or(cause)));
+        }
+        let barred = self.given_up.is_some_and(|(from, t)| rung <= from + 1 && at.now - t < self.wait - APART);
+        let climbs = rung > 0 && at.use_above < CLIMB_BELOW && !at.late_above && !barred;
+        climbs.then(|| (rung - 1, false, self.told.unwrap_or(Reason::Faster)))
+    }
+
+    fn switch(&mut self, at: &Situation, to: usize, reason: Reason) -> Reason {
+        if to < self.rung {
+            self.climbed = Some(at.now);
+        } else {
+            self.fall(at.now, reason);
+        }
+        // A climb after one that failed is on its guard: the first missed frame ends it.
+        self.misses_left = if to < self.rung && self.wait > WAIT { 0.0 } else { MISSES };
+        self.rung = to;
+        self.switched = Some(at.now);
+        self.first = at.number;
+        (self.wanted, self.told) = (None, None);
+        reason
+    }
+
+    fn fall(&mut self, now: f64, reason: Reason) {
+        let failed = self.climbed.is_some_and(|t| now - t < TRIAL.max(2.0 * self.wait));
+        self.wait = match reason {
+            _ if failed => (2.0 * self.wait).clamp(WAIT_AFTER_FAILURE, LONGEST_WAIT),
+            Reason::Missed | Reason::Qos => WAIT_AFTER_FAILURE,
+            _ => WAIT,
+        };
+        self.given_up = Some((self.rung, now));
+    }
+}
