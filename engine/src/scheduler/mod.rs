@@ -1,3 +1,6 @@
-//! Frames in flight, and which network each of them gets.
+//! Frames in flight.
 
+mod changes;
 pub mod pacing;
+mod scene;
+mod tiles;
