@@ -126,7 +126,8 @@ impl Upscaler {
     }
 }
 
-fn check(expected: &VideoInfo, found: &VideoInfo) -> Result<(), Error> {
+/// Refuses a frame of another description.
+pub(crate) fn check(expected: &VideoInfo, found: &VideoInfo) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }

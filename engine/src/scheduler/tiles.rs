@@ -46,6 +46,11 @@ impl Tiling {
         (size(self.tile.0, self.frame.0), size(self.tile.1, self.frame.1))
     }
 
+    /// Pixels around a tile that its crop has too.
+    pub fn halo(&self) -> usize {
+        self.halo
+    }
+
     /// The tiles, row by row.
     pub fn tiles(self) -> impl Iterator<Item = Region> {
         let Self { frame, tile, .. } = self;

@@ -50,6 +50,8 @@ pub struct Setup {
     /// The same with one lane busy. Lanes that share a device are faster alone; the same as `services` where they are not, or
     /// empty if that is not known.
     pub alone: Vec<Duration>,
+    /// Time that making a frame bicubic apart takes.
+    pub rescue: Duration,
 }
 
 /// A frame that was accepted.
@@ -141,14 +143,14 @@ impl Pacer {
     /// as the nearest that are in range; an empty ladder as one rung that takes no time.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { lanes, window, interval, latency, services, alone } = setup;
+        let Setup { lanes, window, interval, latency, services, alone, rescue } = setup;
         let (window, seconds) = (window.max(1), |d: Duration| d.as_secs_f64());
         let lanes = lanes.clamp(1, window);
         let services = if services.is_empty() { vec![0.0] } else { services.into_iter().map(seconds).collect() };
         let rungs = services.len();
         let mut alone: Vec<_> = alone.into_iter().map(seconds).take(rungs).collect();
         alone.extend_from_slice(&services[alone.len()..]);
-        let rescue = services[rungs - 1];
+        let rescue = rescue.as_secs_f64();
         let mut pacer = Self {
             load: Load::new(services, alone, lanes),
             crowd: Crowd::new(lanes),

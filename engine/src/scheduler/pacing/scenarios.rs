@@ -70,7 +70,9 @@ fn explore() {
         ("x2", vec![20.0, 40.0], |t| if (20.0..40.0).contains(&t) { 2.0 } else { 1.0 }),
         ("x4", vec![20.0, 40.0], |t| if (20.0..40.0).contains(&t) { 4.0 } else { 1.0 }),
         ("ramp", vec![], |t| 1.0 + 3.0 * (1.0 - (t / 30.0 - 1.0).abs())),
-        ("fastramp", vec![20.0, 24.0, 40.0], |t| 1.0 + 3.0 * ((t - 20.0) / 4.0).clamp(0.0, 1.0) * (if t < 40.0 { 1.0 } else { 0.0 })),
+        ("fastramp", vec![20.0, 24.0, 40.0], |t| {
+            1.0 + 3.0 * ((t - 20.0) / 4.0).clamp(0.0, 1.0) * (if t < 40.0 { 1.0 } else { 0.0 })
+        }),
         ("twice", vec![], |_| 2.0),
         ("bursts", vec![], |t| if t % 5.0 > 4.5 { 1.8 } else { 1.0 }),
         ("hits", vec![], |t| if (t * 1.618).fract() < 0.03 { 3.0 } else { 1.0 }),
@@ -84,13 +86,22 @@ fn explore() {
                 let run = m.run();
                 let f = figures(&run, changes);
                 let bad = f.missed > 0.01 || f.distance > 1.0 || f.within < 0.95 || f.closest < 0.999;
-                println!("{} {kind:?} {name} {lanes}/{window} missed {:.2}% ({}) dist {:.2} within {:.3} switches {} closest {:.2} n {}", if bad {"BAD"} else {"ok "}, 100.0 * f.missed, f.count, f.distance, f.within, f.switches, f.closest, run.shown.len());
+                println!(
+                    "{} {kind:?} {name} {lanes}/{window} missed {:.2}% ({}) dist {:.2} within {:.3} switches {} closest {:.2} n {}",
+                    if bad { "BAD" } else { "ok " },
+                    100.0 * f.missed,
+                    f.count,
+                    f.distance,
+                    f.within,
+                    f.switches,
+                    f.closest,
+                    run.shown.len()
+                );
             }
         }
     }
     let _ = Random::new(1);
 }
-
 
 fn random_machine(seed: u64) -> (Machine, Vec<f64>, String) {
     let mut r = Random::new(seed);
@@ -103,7 +114,13 @@ fn random_machine(seed: u64) -> (Machine, Vec<f64>, String) {
     let turn = lanes as f64 / rate;
     let rungs = 2 + pick(4);
     let mut service = turn * (0.3 + 0.1 * pick(28) as f64);
-    m.ladder = (0..rungs - 1).map(|_| { let s = service; service *= 0.36 + 0.03 * pick(10) as f64; s }).collect();
+    m.ladder = (0..rungs - 1)
+        .map(|_| {
+            let s = service;
+            service *= 0.36 + 0.03 * pick(10) as f64;
+            s
+        })
+        .collect();
     m.ladder.push(0.02 * turn);
     if kind == Kind::Live {
         m.latency = Some([window as f64, lanes as f64 + 1.0, lanes as f64 + 0.5, 1.5][pick(4)]);
@@ -118,11 +135,19 @@ fn random_machine(seed: u64) -> (Machine, Vec<f64>, String) {
     let mut t = 0.0;
     loop {
         t += 8.0 + pick(20) as f64;
-        if t > 60.0 { break; }
+        if t > 60.0 {
+            break;
+        }
         changes.push(t);
         loads.push([1.0, 1.3, 1.6, 2.0, 3.0, 4.0][pick(6)]);
     }
-    let text = format!("{kind:?} {lanes}/{window} {rate} lat {:?} ladder {:?} jit {} shared {} changes {changes:?} loads {loads:?}", m.latency, m.ladder.iter().map(|s| (s / turn * 100.0).round() / 100.0).collect::<Vec<_>>(), m.jitter, m.shared);
+    let text = format!(
+        "{kind:?} {lanes}/{window} {rate} lat {:?} ladder {:?} jit {} shared {} changes {changes:?} loads {loads:?}",
+        m.latency,
+        m.ladder.iter().map(|s| (s / turn * 100.0).round() / 100.0).collect::<Vec<_>>(),
+        m.jitter,
+        m.shared
+    );
     let (c, l) = (changes.clone(), loads);
     m.load = Box::new(move |t| l[c.iter().rposition(|c| t >= *c).unwrap_or(0)]);
     m.seed = seed;
@@ -137,7 +162,17 @@ fn fuzz() {
         let run = m.run();
         let f = figures(&run, &changes);
         let bad = f.missed > 0.01 || f.distance > 1.0 || f.within < 0.95 || f.closest < 0.999;
-        println!("{} {seed} {text} missed {:.2}% ({}) dist {:.2} within {:.3} switches {} closest {:.2} n {}", if bad {"BAD"} else {"ok "}, 100.0 * f.missed, f.count, f.distance, f.within, f.switches, f.closest, run.shown.len());
+        println!(
+            "{} {seed} {text} missed {:.2}% ({}) dist {:.2} within {:.3} switches {} closest {:.2} n {}",
+            if bad { "BAD" } else { "ok " },
+            100.0 * f.missed,
+            f.count,
+            f.distance,
+            f.within,
+            f.switches,
+            f.closest,
+            run.shown.len()
+        );
     }
 }
 
@@ -148,7 +183,18 @@ fn trace() {
     println!("T {text}");
     let run = m.run();
     for f in run.shown.iter().filter(|f| f.late || f.deadline_bicubic) {
-        println!("T {} came {:.3} left {:.3} {}{} rung {} oracle {}", f.number, f.came, f.left, if f.late {"late "} else {""}, if f.deadline_bicubic {"dl"} else {""}, f.rung, f.oracle);
+        println!(
+            "T {} came {:.3} left {:.3} {}{} rung {} oracle {}",
+            f.number,
+            f.came,
+            f.left,
+            if f.late { "late " } else { "" },
+            if f.deadline_bicubic { "dl" } else { "" },
+            f.rung,
+            f.oracle
+        );
     }
-    for s in &run.switches { println!("T {s:?}"); }
+    for s in &run.switches {
+        println!("T {s:?}");
+    }
 }

@@ -161,6 +161,7 @@ impl Machine {
             latency: self.latency.map(|l| time(l / rate)),
             services: self.ladder.iter().map(|s| time(*s)).collect(),
             alone: self.ladder.iter().map(|s| time(*s / if self.shared { self.lanes as f64 } else { 1.0 })).collect(),
+            rescue: time(*self.ladder.last().unwrap_or(&0.0)),
         });
         let mut world = World {
             machine: self,
