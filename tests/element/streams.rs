@@ -183,13 +183,14 @@ fn an_error_downstream_stops_the_stream() {
 }
 
 #[test]
-fn the_latency_is_that_of_upstream() {
+fn the_latency_is_that_of_upstream_and_of_the_frames_in_flight() {
     let element = bicubic();
     let mut harness = harness(&element);
     harness.set_upstream_latency(gst::ClockTime::from_mseconds(30));
     harness.play();
     harness.set_src_caps(caps(PixelFormat::I420, 16, 16));
-    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(30)));
+    // Two frames of 40 ms.
+    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(30 + 80)));
 }
 
 #[test]

@@ -29,6 +29,32 @@ pub struct Stats {
     pub latency: Duration,
 }
 
+impl Stats {
+    /// What was done before, and then this: counts are added, the rest is as it is now.
+    #[must_use]
+    pub fn and(self, now: Self) -> Self {
+        let (before, frames) = (self.frames as f64, self.frames + now.frames);
+        let mut rungs = now.rungs;
+        for (name, count) in self.rungs {
+            match rungs.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, total)) => *total += count,
+                None => rungs.push((name, count)),
+            }
+        }
+        Self {
+            frames,
+            late: self.late + now.late,
+            deadline_bicubic: self.deadline_bicubic + now.deadline_bicubic,
+            rungs,
+            model: now.model,
+            switches: self.switches + now.switches,
+            reused: (self.reused * before + now.reused * now.frames as f64) / (frames.max(1) as f64),
+            fps: now.fps,
+            latency: now.latency,
+        }
+    }
+}
+
 /// One frame that leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
