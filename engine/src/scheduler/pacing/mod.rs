@@ -159,7 +159,7 @@ impl Pacer {
             rescue,
             switches: 0,
         };
-        pacer.switching = Switching::new(pacer.best_that_fits(0, Load::expected), rungs);
+        pacer.retarget();
         pacer
     }
 
@@ -175,7 +175,7 @@ impl Pacer {
         let change = self.switching.decide(&situation);
         let rung = self.switching.rung();
         if change.is_some_and(|c| c != Reason::Start) {
-            self.load.switched(rung);
+            self.load.switched(rung, self.switching.calm());
             self.switches += 1;
         }
         let hopeless = self.time_left(now, ticket).is_some_and(|left| self.load.likely(rung) > left);
@@ -211,8 +211,8 @@ impl Pacer {
             self.rescue = took.max(self.rescue + RESCUE_SINKS * (took - self.rescue));
         }
         let late = self.schedule.left(now.as_secs_f64(), ticket, asked.as_secs_f64()) > 0.0;
-        let rescued = matches!(how, Left::Rescued(_));
-        let outcome = Outcome { late, deadline_bicubic: rescued && self.switching.rung() + 1 < self.rungs };
+        let (rescued, rung) = (matches!(how, Left::Rescued(_)), self.switching.rung_of(ticket.number));
+        let outcome = Outcome { late, deadline_bicubic: rescued && rung + 1 < self.rungs };
         if late || outcome.deadline_bicubic {
             self.switching.missed(Some(ticket.number));
         } else {
@@ -224,13 +224,13 @@ impl Pacer {
     /// Another target: 1 / rate, None for no pacing.
     pub fn set_interval(&mut self, interval: Option<Duration>) {
         self.schedule.set_interval(interval.map(|d| d.as_secs_f64()));
-        self.switching.told(Reason::Target);
+        self.retarget();
     }
 
     /// Another latency, None when not live.
     pub fn set_latency(&mut self, latency: Option<Duration>) {
         self.schedule.set_latency(latency.map(|d| d.as_secs_f64()));
-        self.switching.told(Reason::Target);
+        self.retarget();
     }
 
     /// Downstream says that a frame came too late by that much. It counts like a frame that was missed.
@@ -262,6 +262,15 @@ impl Pacer {
     #[must_use]
     pub fn switches(&self) -> u64 {
         self.switches
+    }
+
+    /// The rung follows the target frame by frame; before the first it is chosen anew.
+    fn retarget(&mut self) {
+        if self.switching.started() {
+            self.switching.told(Reason::Target);
+        } else {
+            self.switching = Switching::new(self.best_that_fits(0, Load::expected), self.rungs);
+        }
     }
 
     /// Seconds before a frame is due that are kept for making it bicubic.

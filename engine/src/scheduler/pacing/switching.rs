@@ -44,9 +44,13 @@ pub(super) struct Situation {
 pub(super) struct Switching {
     rung: usize,
     last: usize,
+    started: bool,
     switched: Option<f64>,
-    /// The first frame of the present rung.
+    /// The first frame of the present rung, and the rung of those before.
     first: u64,
+    before: usize,
+    /// The last switch was without urgency.
+    calm: bool,
     /// Since when a better (true) or cheaper (false) rung has been wanted.
     wanted: Option<(bool, f64)>,
     climbed: Option<f64>,
@@ -63,19 +67,37 @@ impl Switching {
         Self {
             rung,
             last: rungs - 1,
+            started: false,
             switched: None,
             first: 0,
+            before: rung,
+            calm: true,
             wanted: None,
             climbed: None,
             given_up: None,
             wait: WAIT,
             misses_left: MISSES,
-            told: Some(Reason::Start),
+            told: None,
         }
     }
 
     pub(super) fn rung(&self) -> usize {
         self.rung
+    }
+
+    /// Whether a frame has been given a rung.
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// The rung of a frame that is inside: no frame stays for as long as two switches are apart.
+    pub(super) fn rung_of(&self, number: u64) -> usize {
+        if number < self.first { self.before } else { self.rung }
+    }
+
+    /// Whether the load had settled as the rung changed last.
+    pub(super) fn calm(&self) -> bool {
+        self.calm
     }
 
     pub(super) fn told(&mut self, reason: Reason) {
@@ -95,9 +117,8 @@ impl Switching {
 
     /// The rung for this frame, and why if it is another one than before.
     pub(super) fn decide(&mut self, at: &Situation) -> Option<Reason> {
-        if self.switched.is_none() && self.told == Some(Reason::Start) {
+        if !std::mem::replace(&mut self.started, true) {
             self.told = None;
-            self.first = at.number;
             return Some(Reason::Start);
         }
         let Some((to, urgent, reason)) = self.wish(at) else {
@@ -112,6 +133,7 @@ impl Switching {
         self.wanted = Some((better, since));
         let rested = self.switched.is_none_or(|t| at.now - t >= APART);
         let ready = urgent || at.scene_cut || at.now - since >= APART;
+        self.calm = !urgent;
         (rested && ready).then(|| self.switch(at, to, reason))
     }
 
@@ -141,7 +163,7 @@ impl Switching {
         }
         // A climb after one that failed is on its guard: the first missed frame ends it.
         self.misses_left = if to < self.rung && self.wait > WAIT { 0.0 } else { MISSES };
-        self.rung = to;
+        (self.before, self.rung) = (self.rung, to);
         self.switched = Some(at.now);
         self.first = at.number;
         (self.wanted, self.told) = (None, None);
@@ -156,5 +178,6 @@ impl Switching {
             _ => WAIT,
         };
         self.given_up = Some((self.rung, now));
+        self.climbed = None;
     }
 }
