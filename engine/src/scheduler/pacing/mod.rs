@@ -27,10 +27,12 @@ use std::time::Duration;
 use crowd::Crowd;
 use load::Load;
 use schedule::Schedule;
-use switching::{FALL_TO, Situation, Switching};
+use switching::{CLIMB_BELOW, FALL_ABOVE, FALL_TO, Situation, Switching};
 
 /// A rescue is begun earlier than it must be by half of its time and this many seconds, for threads that wake late.
 const WAKING: f64 = 1e-3;
+/// Seconds that sums of times may be off.
+const ROUNDING: f64 = 1e-6;
 /// Part of the estimate of a rescue's time that a faster one replaces; a slower one replaces all of it.
 const RESCUE_SINKS: f64 = 0.1;
 
@@ -210,7 +212,7 @@ impl Pacer {
             let took = took.as_secs_f64();
             self.rescue = took.max(self.rescue + RESCUE_SINKS * (took - self.rescue));
         }
-        let late = self.schedule.left(now.as_secs_f64(), ticket, asked.as_secs_f64()) > 0.0;
+        let late = self.schedule.left(now.as_secs_f64(), ticket, asked.as_secs_f64()) > ROUNDING;
         let (rescued, rung) = (matches!(how, Left::Rescued(_)), self.switching.rung_of(ticket.number));
         let outcome = Outcome { late, deadline_bicubic: rescued && rung + 1 < self.rungs };
         if late || outcome.deadline_bicubic {
@@ -298,19 +300,18 @@ impl Pacer {
 
     fn situation(&self, now: f64, ticket: &Ticket, waiting: usize) -> Situation {
         let rung = self.switching.rung();
-        let above = rung.saturating_sub(1);
-        let budget = self.budget();
-        let part = |rung| if budget > 0.0 { self.load.expected(rung) / budget } else { f64::INFINITY };
+        let climb = CLIMB_BELOW * self.budget();
+        let better = (self.switching.ceiling(now)..rung)
+            .find(|&r| self.load.expected(r) < climb && !self.would_be_late(r, now, ticket, waiting));
         Situation {
             now,
             number: ticket.number,
             scene_cut: ticket.scene_cut,
+            over: self.load.expected(rung) > FALL_ABOVE * self.budget(),
+            late: self.would_be_late(rung, now, ticket, waiting),
             fits: self.best_that_fits(rung, Load::expected),
             feared: self.best_that_fits(rung, Load::feared),
-            use_now: part(rung),
-            use_above: part(above),
-            late_now: self.would_be_late(rung, now, ticket, waiting),
-            late_above: self.would_be_late(above, now, ticket, waiting),
+            better,
         }
     }
 

@@ -171,7 +171,9 @@ fn ramps_up_and_down() {
 #[test]
 fn bursts_are_learned() {
     everywhere(&[], |t| if t % 5.0 > 4.5 { 1.8 } else { 1.0 });
-    everywhere(&[], |t| if t % 3.0 > 2.9 { 3.0 } else { 1.0 });
+    // Too short to follow and, with a window of two, too long to bear.
+    let short: Vec<f64> = (0..10).map(|n| 6.0 * f64::from(n) + 5.9).collect();
+    everywhere(&short, |t| if t % 6.0 > 5.9 { 3.0 } else { 1.0 });
 }
 
 #[test]

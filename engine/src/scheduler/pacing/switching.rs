@@ -5,11 +5,11 @@ use super::Reason;
 /// Seconds between two switches, and the longest that a switch without urgency waits for a scene cut.
 const APART: f64 = 1.0;
 /// A rung is left when its expected service is above this part of what the target leaves for it, ...
-const FALL_ABOVE: f64 = 0.95;
+pub(super) const FALL_ABOVE: f64 = 0.95;
 /// ... taken in a fall, or at the start, when it is below this part, ...
 pub(super) const FALL_TO: f64 = 0.9;
 /// ... and climbed to below this one.
-const CLIMB_BELOW: f64 = 0.9;
+pub(super) const CLIMB_BELOW: f64 = 0.9;
 /// Frames that may be missed before the rung is given up although it should fit, and how many of them each frame gives back.
 const MISSES: f64 = 2.0;
 const FORGIVEN: f64 = 0.005;
@@ -28,16 +28,16 @@ pub(super) struct Situation {
     /// The frame's number.
     pub(super) number: u64,
     pub(super) scene_cut: bool,
-    /// The best rung that fits in a fall from the present one.
+    /// The present rung takes more than the target leaves for it.
+    pub(super) over: bool,
+    /// With it this frame, or one that waits behind it, would be late.
+    pub(super) late: bool,
+    /// The best rung from the present one on that fits.
     pub(super) fits: usize,
-    /// The best rung that fits if the latest frames are believed at once.
+    /// The same if the latest frames are believed at once.
     pub(super) feared: usize,
-    /// Expected service over what the target leaves for it: the present rung's, and the next better one's.
-    pub(super) use_now: f64,
-    pub(super) use_above: f64,
-    /// With the present rung this frame or one that waits behind it would be late; with the next better one.
-    pub(super) late_now: bool,
-    pub(super) late_above: bool,
+    /// The best one between [`Switching::ceiling`] and the present one that fits, and would not make frames late.
+    pub(super) better: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -115,6 +115,17 @@ impl Switching {
         }
     }
 
+    /// How far a climb may go: back to the rung that was given up last, once it is no longer barred, beyond it by one at a time.
+    pub(super) fn ceiling(&self, now: f64) -> usize {
+        let next = self.rung.saturating_sub(1);
+        match self.given_up {
+            // What is wanted is waited for as well.
+            Some((from, t)) if now - t < self.wait - APART => next.max(from + 1),
+            Some((from, _)) => next.min(from),
+            None => next,
+        }
+    }
+
     /// The rung for this frame, and why if it is another one than before.
     pub(super) fn decide(&mut self, at: &Situation) -> Option<Reason> {
         if !std::mem::replace(&mut self.started, true) {
@@ -140,19 +151,17 @@ impl Switching {
     /// Where to, whether at once, and why.
     fn wish(&self, at: &Situation) -> Option<(usize, bool, Reason)> {
         let Self { rung, last, .. } = *self;
-        if at.use_now > FALL_ABOVE && rung < last {
+        if at.over && rung < last {
             // In need there is no time to see how far the load goes.
-            let to = if at.late_now { at.feared } else { at.fits };
-            return Some((to.max(rung + 1), at.late_now, self.told.unwrap_or(Reason::Slower)));
+            let to = if at.late { at.feared } else { at.fits };
+            return Some((to.max(rung + 1), at.late, self.told.unwrap_or(Reason::Slower)));
         }
         if self.misses_left < 0.0 && rung < last {
             // Enough was missed not to wait for proof of a load that the latest frames show.
             let cause = if at.feared > rung { Reason::Slower } else { Reason::Missed };
             return Some((at.feared.max(rung + 1), true, self.told.unwrap_or(cause)));
         }
-        let barred = self.given_up.is_some_and(|(from, t)| rung <= from + 1 && at.now - t < self.wait - APART);
-        let climbs = rung > 0 && at.use_above < CLIMB_BELOW && !at.late_above && !barred;
-        climbs.then(|| (rung - 1, false, self.told.unwrap_or(Reason::Faster)))
+        at.better.map(|to| (to, false, self.told.unwrap_or(Reason::Faster)))
     }
 
     fn switch(&mut self, at: &Situation, to: usize, reason: Reason) -> Reason {
