@@ -216,7 +216,7 @@ impl Pacer {
         let (rescued, rung) = (matches!(how, Left::Rescued(_)), self.switching.rung_of(ticket.number));
         let outcome = Outcome { late, deadline_bicubic: rescued && rung + 1 < self.rungs };
         if late || outcome.deadline_bicubic {
-            self.switching.missed(Some(ticket.number));
+            self.switching.missed(now.as_secs_f64());
         } else {
             self.switching.in_time();
         }
@@ -236,9 +236,9 @@ impl Pacer {
     }
 
     /// Downstream says that a frame came too late by that much. It counts like a frame that was missed.
-    pub fn qos(&mut self, lateness: Duration) {
+    pub fn qos(&mut self, now: Duration, lateness: Duration) {
         if !lateness.is_zero() {
-            self.switching.missed(None);
+            self.switching.missed(now.as_secs_f64());
             self.switching.told(Reason::Qos);
         }
     }

@@ -1,7 +1,7 @@
 //! Loads, machines, and what the pacer must make of them.
 //!
 //! Counted as missed: frames that left late, and frames made bicubic for their deadline's sake while the rung was a better one.
-//! Distance is in rungs between what made a frame, rescues included, and what the oracle would have taken as it left. The oracle
+//! Distance is between the rung that made a frame, rescues included, and the one the oracle would have taken as it left. The oracle
 //! knows the load; it takes the best rung whose mean service fits to the last millisecond, and may switch with every frame.
 //! Each scenario is a minute long.
 
@@ -87,29 +87,50 @@ fn check_lateness(kind: Kind, machine: &Machine, run: &Run) {
     }
 }
 
+/// Distance is in rungs, weighed with the time that each frame took to leave after the one before: a file without a sink runs
+/// through hundreds of frames in a second of bicubic.
+struct Distance {
+    mean: f64,
+    /// Part of the settled time that was spent within one rung.
+    near: f64,
+    /// What the mean may be. Where the oracle's rung fills its time to more than the pacer goes up to, one rung below is all
+    /// there is to have, and the seconds around a switch come on top.
+    most: f64,
+}
+
+fn distance(machine: &Machine, run: &Run, changes: &[f64]) -> Distance {
+    let settled = |t: f64| t >= 3.0 && changes.iter().all(|c| !(*c..*c + 3.0).contains(&t));
+    let (mut total, mut sum, mut most, mut calm, mut near) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for pair in run.shown.windows(2).filter(|pair| pair[1].left >= 1.0) {
+        let (frame, time) = (pair[1], pair[1].left - pair[0].left);
+        let rungs = frame.rung.abs_diff(frame.oracle);
+        total += time;
+        sum += time * rungs as f64;
+        most += time * if machine.occupancy(frame.oracle, frame.left) > 0.85 { 1.15 } else { 1.0 };
+        if settled(frame.left) {
+            calm += time;
+            near += if rungs <= 1 { time } else { 0.0 };
+        }
+    }
+    Distance { mean: sum / total, near: near / calm, most: most / total }
+}
+
 /// The promises: `changes` are when the load or the target jumps; three seconds after each the rung must have followed.
 fn check_promises(name: &str, machine: &Machine, run: &Run, changes: &[f64]) {
-    let counted: Vec<_> = run.shown.iter().filter(|f| f.left >= 1.0).collect();
-    let missed = counted.iter().filter(|f| f.late || f.deadline_bicubic).count();
-    let part = missed as f64 / counted.len() as f64;
-    let distance = |f: &&super::simulation::Shown| f.rung.abs_diff(f.oracle);
-    let settled = |t: f64| t >= 3.0 && changes.iter().all(|c| !(*c..*c + 3.0).contains(&t));
-    let calm: Vec<_> = counted.iter().copied().filter(|f| settled(f.left)).collect();
-    let mean = counted.iter().map(distance).sum::<usize>() as f64 / counted.len() as f64;
-    let near = calm.iter().filter(|f| distance(f) <= 1).count() as f64 / calm.len() as f64;
+    let counted = run.shown.iter().filter(|f| f.left >= 1.0).count();
+    let missed = run.shown.iter().filter(|f| f.left >= 1.0 && (f.late || f.deadline_bicubic)).count();
+    let Distance { mean, near, most } = distance(machine, run, changes);
     let figures = format!(
-        "{name}, {} lanes, window {}, {} rungs: missed {missed} of {}, mean distance {mean:.2}, near {near:.3}, {} switches",
+        "{name}, {} lanes, window {}, {} rungs: missed {missed} of {counted}, mean distance {mean:.2}, near {near:.3}, {} switches",
         machine.lanes,
         machine.window,
         machine.ladder.len(),
-        counted.len(),
         run.switches.len()
     );
     println!("{figures}");
-    assert!(part <= 0.01, "{figures}");
-    // A service between 0.9, where the pacer stops, and 1, where the oracle stops, keeps it one rung below for good.
-    assert!(mean <= 1.02, "{figures}");
+    assert!(missed as f64 <= 0.01 * counted as f64, "{figures}");
     assert!(near >= 0.95, "{figures}");
+    assert!(mean <= most, "{figures}, at most {most}");
 }
 
 /// Runs machines of all kinds and sizes under a load.
@@ -254,7 +275,7 @@ fn switches_wait_for_a_scene_cut_when_nothing_is_urgent() {
     assert!(run.switches.iter().all(|s| s.cut), "{:?}", run.switches);
 }
 
-/// Any machine, with a load that jumps every 8 seconds or more.
+/// Any machine, with a load that jumps every eight seconds or more.
 fn any_machine(seed: u64) -> (Kind, Machine, Vec<f64>) {
     let mut random = Random::new(seed);
     let mut pick = |n: usize| (random.next() * n as f64) as usize;

@@ -150,13 +150,19 @@ impl Machine {
         self.ladder[rung] * self.dearer.get(rung).unwrap_or(&1.0)
     }
 
+    /// Service over what there is for it: a lane's turn, and live no more than the latency leaves.
+    pub(super) fn occupancy(&self, rung: usize, now: f64) -> f64 {
+        let (interval, load) = (1.0 / self.rate_at(now), (self.load)(now));
+        let bicubic = self.service(self.ladder.len() - 1) * load;
+        let turn = self.lanes as f64 * interval;
+        let budget = self.latency.map_or(turn, |l| turn.min(l * interval - 1.5 * bicubic - 1e-3)).max(1e-9);
+        self.service(rung) * load / budget
+    }
+
     /// The best rung whose service fits, by what the machine really is now.
     pub(super) fn oracle(&self, now: f64) -> usize {
-        let (interval, load) = (1.0 / self.rate_at(now), (self.load)(now));
         let last = self.ladder.len() - 1;
-        let turn = self.lanes as f64 * interval;
-        let budget = self.latency.map_or(turn, |l| turn.min(l * interval - 1.5 * self.ladder[last] * load - 1e-3));
-        (0..last).find(|&rung| self.service(rung) * load <= budget).unwrap_or(last)
+        (0..last).find(|&rung| self.occupancy(rung, now) <= 1.0).unwrap_or(last)
     }
 
     pub(super) fn run(&self) -> Run {

@@ -13,8 +13,9 @@ pub(super) const CLIMB_BELOW: f64 = 0.9;
 /// Frames that may be missed before the rung is given up although it should fit, and how many of them each frame gives back.
 const MISSES: f64 = 2.0;
 const FORGIVEN: f64 = 0.005;
-/// A climb has failed if the rung is given up within this time, or within twice what it waited.
-const TRIAL: f64 = 8.0;
+/// A climb has failed if the rung is given up within this time, or within twice what it waited: falls further apart than that cost
+/// less than a frame in a hundred.
+const TRIAL: f64 = 16.0;
 /// A rung that was given up is not taken again for this time; if it was climbed to in vain, or frames were missed that no load
 /// explains, for the second, and twice as long each time up to the third.
 const WAIT: f64 = 1.0;
@@ -108,9 +109,9 @@ impl Switching {
         self.misses_left = (self.misses_left + FORGIVEN).min(MISSES);
     }
 
-    /// A frame was missed; frames of an earlier rung say nothing against the present one.
-    pub(super) fn missed(&mut self, number: Option<u64>) {
-        if number.is_none_or(|n| n >= self.first) {
+    /// A frame was missed. What is missed in the second after a fall was queued up before it, and says nothing of the new rung.
+    pub(super) fn missed(&mut self, now: f64) {
+        if self.given_up.is_none_or(|(_, t)| self.climbed.is_some() || now - t >= APART) {
             self.misses_left -= 1.0;
         }
     }

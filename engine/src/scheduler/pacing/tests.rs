@@ -230,11 +230,11 @@ fn late_frames_downstream_lower_the_rung() {
     let mut pacer = Pacer::new(live());
     frame(&mut pacer, ms(0), ms(30));
     for n in 1..50 {
-        pacer.qos(Duration::ZERO);
+        pacer.qos(ms(n * 40), Duration::ZERO);
         assert_eq!(frame(&mut pacer, ms(n * 40), ms(30)).0.change, None);
     }
     for _ in 0..3 {
-        pacer.qos(ms(5));
+        pacer.qos(ms(2000), ms(5));
     }
     let choice = frame(&mut pacer, ms(2000), ms(30)).0;
     assert_eq!(choice, Choice { rung: Some(2), change: Some(Reason::Qos) });
@@ -275,7 +275,7 @@ fn numbers_at_the_edge_of_their_range() {
                 let rung = pacer.choose(now, &ticket, usize::MAX).rung.unwrap_or(99);
                 pacer.served(now, &ticket, rung, a, f64::INFINITY);
                 pacer.left(now, &ticket, b, Left::Rescued(b));
-                pacer.qos(a);
+                pacer.qos(now, a);
                 pacer.set_interval(Some(b));
                 pacer.set_latency(Some(a));
                 assert!(pacer.rung() < 3 && pacer.rescue_at(&ticket).is_some() && pacer.expected(99) <= Duration::MAX);
