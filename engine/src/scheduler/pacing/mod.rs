@@ -239,7 +239,7 @@ impl Pacer {
     pub fn qos(&mut self, now: Duration, lateness: Duration) {
         if !lateness.is_zero() {
             self.switching.missed(now.as_secs_f64());
-            self.switching.told(Reason::Qos);
+            self.switching.complaint();
         }
     }
 
@@ -269,7 +269,7 @@ impl Pacer {
     /// The rung follows the target frame by frame; before the first it is chosen anew.
     fn retarget(&mut self) {
         if self.switching.started() {
-            self.switching.told(Reason::Target);
+            self.switching.retargeted();
         } else {
             self.switching = Switching::new(self.best_that_fits(0, Load::expected), self.rungs);
         }

@@ -101,8 +101,17 @@ impl Switching {
         self.calm
     }
 
-    pub(super) fn told(&mut self, reason: Reason) {
-        self.told = Some(reason);
+    /// Downstream complained.
+    pub(super) fn complaint(&mut self) {
+        self.told = Some(Reason::Qos);
+    }
+
+    /// Another target: what was in vain with the old one may not be with this one.
+    pub(super) fn retargeted(&mut self) {
+        self.told = Some(Reason::Target);
+        self.given_up = None;
+        self.climbed = None;
+        self.wait = WAIT;
     }
 
     pub(super) fn in_time(&mut self) {

@@ -247,6 +247,17 @@ fn late_frames_downstream_lower_the_rung() {
 }
 
 #[test]
+fn a_new_target_lifts_what_barred_a_rung() {
+    let mut pacer = Pacer::new(live());
+    frame(&mut pacer, ms(0), ms(30));
+    (0..3).for_each(|_| pacer.qos(ms(10), ms(5)));
+    assert_eq!(frame(&mut pacer, ms(40), ms(2)).0.change, Some(Reason::Qos));
+    pacer.set_interval(Some(ms(100)));
+    let back = (2..100).map(|n| frame(&mut pacer, ms(n * 40), ms(2)).0).position(|c| c.change == Some(Reason::Target));
+    assert_eq!(back, Some(25), "a second after it was wanted");
+}
+
+#[test]
 fn a_scene_cut_is_taken_for_a_switch_that_is_not_urgent() {
     let mut pacer = Pacer::new(live());
     frame(&mut pacer, ms(0), ms(30));
