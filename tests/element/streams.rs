@@ -45,17 +45,21 @@ fn events_keep_their_place_and_eos_comes_last() {
         assert!(harness.push_event(custom));
     }
     assert!(harness.push_event(gst::event::Eos::new()));
-    assert_eq!(harness.buffers_received(), 10);
     let mut marks = Vec::new();
-    let mut last = None;
-    while let Some(event) = harness.try_pull_event() {
-        last = Some(event.type_());
-        if let gst::EventView::CustomDownstream(custom) = event.view() {
-            marks.push(custom.structure().unwrap().get::<u64>("n").unwrap());
+    loop {
+        let event = harness.pull_event().unwrap();
+        match event.view() {
+            gst::EventView::CustomDownstream(custom) => {
+                let mark = custom.structure().unwrap().get::<u64>("n").unwrap();
+                assert_eq!(u64::from(harness.buffers_received()), mark, "a mark leaves right behind its frame");
+                marks.push(mark);
+            }
+            gst::EventView::Eos(_) => break,
+            _ => {}
         }
     }
     assert_eq!(marks, (1..=10).collect::<Vec<_>>());
-    assert_eq!(last, Some(gst::EventType::Eos));
+    assert_eq!(harness.buffers_received(), 10);
     assert_eq!(harness.push(noise(&input, 11)), Err(gst::FlowError::Eos));
 }
 

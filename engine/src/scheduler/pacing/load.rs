@@ -14,6 +14,8 @@ const STEADY: f64 = 1.5;
 /// A correction is believed up to here, and half of it is forgotten in that many seconds.
 const MOST_CORRECTION: f64 = 3.0;
 const CORRECTION_HALF_LIFE: f64 = 120.0;
+/// Frames that met a rise on their way show less than all of it.
+const RISING: f64 = 1.1;
 /// Calibrated times below a microsecond are not believed; nor are frames that took a thousandth, or thousands, of them.
 const LEAST_SERVICE: f64 = 1e-6;
 const LOAD_RANGE: (f64, f64) = (1e-3, 1e4);
@@ -88,9 +90,9 @@ impl Load {
         self.calibrated[rung] * self.corrections[rung] * self.middle.max(self.proven)
     }
 
-    /// Seconds, if the worst of each lane's latest frames is believed at once.
+    /// Seconds, if the worst of the lanes' latest frames is believed at once, and shows a load that is still rising.
     pub(super) fn feared(&self, rung: usize) -> f64 {
-        self.calibrated[rung] * self.corrections[rung] * self.high.max(self.latest)
+        self.calibrated[rung] * self.corrections[rung] * self.high.max(self.latest * RISING)
     }
 
     /// A frame has been computed; `share` of it really, the rest was there already. `crowd`: how full the other lanes were.
@@ -110,10 +112,10 @@ impl Load {
         self.summarise();
     }
 
-    /// From now on frames take that rung.
-    pub(super) fn switched(&mut self, rung: usize) {
+    /// From now on frames take that rung. Nothing is learned of it if it was taken in need, before the load had settled.
+    pub(super) fn switched(&mut self, rung: usize, settled: bool) {
         let before = self.newest(self.proof);
-        self.probation = (self.seen >= self.proof && steady(before.clone())).then(|| Probation {
+        self.probation = (settled && self.seen >= self.proof && steady(before.clone())).then(|| Probation {
             rung,
             before: mean(before),
             ratios: [0.0; PROBATION],

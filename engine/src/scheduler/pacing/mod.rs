@@ -27,10 +27,12 @@ use std::time::Duration;
 use crowd::Crowd;
 use load::Load;
 use schedule::Schedule;
-use switching::{FALL_TO, Situation, Switching};
+use switching::{CLIMB_BELOW, FALL_ABOVE, FALL_TO, Situation, Switching};
 
 /// A rescue is begun earlier than it must be by half of its time and this many seconds, for threads that wake late.
 const WAKING: f64 = 1e-3;
+/// Seconds that sums of times may be off.
+const ROUNDING: f64 = 1e-6;
 /// Part of the estimate of a rescue's time that a faster one replaces; a slower one replaces all of it.
 const RESCUE_SINKS: f64 = 0.1;
 
@@ -161,7 +163,7 @@ impl Pacer {
             rescue,
             switches: 0,
         };
-        pacer.switching = Switching::new(pacer.best_that_fits(0, Load::expected), rungs);
+        pacer.retarget();
         pacer
     }
 
@@ -177,7 +179,7 @@ impl Pacer {
         let change = self.switching.decide(&situation);
         let rung = self.switching.rung();
         if change.is_some_and(|c| c != Reason::Start) {
-            self.load.switched(rung);
+            self.load.switched(rung, self.switching.calm());
             self.switches += 1;
         }
         let hopeless = self.time_left(now, ticket).is_some_and(|left| self.load.likely(rung) > left);
@@ -212,11 +214,11 @@ impl Pacer {
             let took = took.as_secs_f64();
             self.rescue = took.max(self.rescue + RESCUE_SINKS * (took - self.rescue));
         }
-        let late = self.schedule.left(now.as_secs_f64(), ticket, asked.as_secs_f64()) > 0.0;
-        let rescued = matches!(how, Left::Rescued(_));
-        let outcome = Outcome { late, deadline_bicubic: rescued && self.switching.rung() + 1 < self.rungs };
+        let late = self.schedule.left(now.as_secs_f64(), ticket, asked.as_secs_f64()) > ROUNDING;
+        let (rescued, rung) = (matches!(how, Left::Rescued(_)), self.switching.rung_of(ticket.number));
+        let outcome = Outcome { late, deadline_bicubic: rescued && rung + 1 < self.rungs };
         if late || outcome.deadline_bicubic {
-            self.switching.missed(Some(ticket.number));
+            self.switching.missed(now.as_secs_f64());
         } else {
             self.switching.in_time();
         }
@@ -226,20 +228,20 @@ impl Pacer {
     /// Another target: 1 / rate, None for no pacing.
     pub fn set_interval(&mut self, interval: Option<Duration>) {
         self.schedule.set_interval(interval.map(|d| d.as_secs_f64()));
-        self.switching.told(Reason::Target);
+        self.retarget();
     }
 
     /// Another latency, None when not live.
     pub fn set_latency(&mut self, latency: Option<Duration>) {
         self.schedule.set_latency(latency.map(|d| d.as_secs_f64()));
-        self.switching.told(Reason::Target);
+        self.retarget();
     }
 
     /// Downstream says that a frame came too late by that much. It counts like a frame that was missed.
-    pub fn qos(&mut self, lateness: Duration) {
+    pub fn qos(&mut self, now: Duration, lateness: Duration) {
         if !lateness.is_zero() {
-            self.switching.missed(None);
-            self.switching.told(Reason::Qos);
+            self.switching.missed(now.as_secs_f64());
+            self.switching.complaint();
         }
     }
 
@@ -264,6 +266,15 @@ impl Pacer {
     #[must_use]
     pub fn switches(&self) -> u64 {
         self.switches
+    }
+
+    /// The rung follows the target frame by frame; before the first it is chosen anew.
+    fn retarget(&mut self) {
+        if self.switching.started() {
+            self.switching.retargeted();
+        } else {
+            self.switching = Switching::new(self.best_that_fits(0, Load::expected), self.rungs);
+        }
     }
 
     /// Seconds before a frame is due that are kept for making it bicubic.
@@ -291,19 +302,18 @@ impl Pacer {
 
     fn situation(&self, now: f64, ticket: &Ticket, waiting: usize) -> Situation {
         let rung = self.switching.rung();
-        let above = rung.saturating_sub(1);
-        let budget = self.budget();
-        let part = |rung| if budget > 0.0 { self.load.expected(rung) / budget } else { f64::INFINITY };
+        let climb = CLIMB_BELOW * self.budget();
+        let better = (self.switching.ceiling(now)..rung)
+            .find(|&r| self.load.expected(r) < climb && !self.would_be_late(r, now, ticket, waiting));
         Situation {
             now,
             number: ticket.number,
             scene_cut: ticket.scene_cut,
+            over: self.load.expected(rung) > FALL_ABOVE * self.budget(),
+            late: self.would_be_late(rung, now, ticket, waiting),
             fits: self.best_that_fits(rung, Load::expected),
             feared: self.best_that_fits(rung, Load::feared),
-            use_now: part(rung),
-            use_above: part(above),
-            late_now: self.would_be_late(rung, now, ticket, waiting),
-            late_above: self.would_be_late(above, now, ticket, waiting),
+            better,
         }
     }
 

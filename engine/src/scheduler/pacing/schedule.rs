@@ -5,6 +5,9 @@
 
 use super::Ticket;
 
+/// Seconds from downstream's asking to the frame's leaving that are nobody's fault.
+const HANDOVER: f64 = 1e-3;
+
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) interval: Option<f64>,
@@ -61,9 +64,11 @@ impl Schedule {
 
     /// A frame leaves that was asked for at `asked`; gives how late it is, in seconds, below 0 in time.
     pub(super) fn left(&mut self, now: f64, ticket: &Ticket, asked: f64) -> f64 {
-        // Downstream took the time from the last output, or from when this one was due, until it asked.
         if let (Some(due), Some((_, time))) = (self.due(ticket), self.anchor.as_mut()) {
-            *time += (asked.min(now) - due.max(self.last_left)).max(0.0);
+            // Downstream took the time from the last output, or from when this one was due, until it asked.
+            let held = asked > self.last_left + HANDOVER;
+            let ours = due.max(self.last_left);
+            *time += if held { (asked.min(now) + HANDOVER - ours).max(0.0) } else { 0.0 };
         }
         self.inside = self.inside.saturating_sub(1);
         self.last_left = now;

@@ -57,6 +57,8 @@ pub(super) struct Machine {
     pub(super) latency: Option<f64>,
     /// Calibrated service of each rung; the last is bicubic.
     pub(super) ladder: Vec<f64>,
+    /// How much dearer each rung is than it was at calibration; empty for not at all.
+    pub(super) dearer: Vec<f64>,
     /// How much longer than at calibration everything takes at a time.
     pub(super) load: Box<dyn Fn(f64) -> f64>,
     /// Services vary evenly by up to that part, up and down.
@@ -143,13 +145,24 @@ impl Machine {
         self.rates.iter().rev().find(|(from, _)| now >= *from).map_or(self.rates[0].1, |r| r.1)
     }
 
+    /// What the rung really takes at load 1, with all lanes busy.
+    fn service(&self, rung: usize) -> f64 {
+        self.ladder[rung] * self.dearer.get(rung).unwrap_or(&1.0)
+    }
+
+    /// Service over what there is for it: a lane's turn, and live no more than the latency leaves.
+    pub(super) fn occupancy(&self, rung: usize, now: f64) -> f64 {
+        let (interval, load) = (1.0 / self.rate_at(now), (self.load)(now));
+        let bicubic = self.service(self.ladder.len() - 1) * load;
+        let turn = self.lanes as f64 * interval;
+        let budget = self.latency.map_or(turn, |l| turn.min(l * interval - 1.5 * bicubic - 1e-3)).max(1e-9);
+        self.service(rung) * load / budget
+    }
+
     /// The best rung whose service fits, by what the machine really is now.
     pub(super) fn oracle(&self, now: f64) -> usize {
-        let (interval, load) = (1.0 / self.rate_at(now), (self.load)(now));
         let last = self.ladder.len() - 1;
-        let turn = self.lanes as f64 * interval;
-        let budget = self.latency.map_or(turn, |l| turn.min(l * interval - 1.5 * self.ladder[last] * load - 1e-3));
-        self.ladder.iter().position(|service| service * load <= budget).unwrap_or(last)
+        (0..last).find(|&rung| self.occupancy(rung, now) <= 1.0).unwrap_or(last)
     }
 
     pub(super) fn run(&self) -> Run {
@@ -303,7 +316,7 @@ impl World<'_> {
                 continue;
             };
             let varied = 1.0 + self.machine.jitter * (2.0 * self.random.next() - 1.0);
-            let work = self.machine.ladder[rung] * varied;
+            let work = self.machine.service(rung) * varied;
             self.inside[place].1 = State::Computing;
             self.lanes[lane] = Some(Busy { ticket, rung, started: self.now, work });
         }
