@@ -114,7 +114,8 @@ impl<J: Job> Scheduler<J> {
 
     /// Downstream had to wait so long for a frame after it was due: a cheaper rung may be needed than times tell.
     pub fn report_lateness(&self, lateness: Duration) {
-        lock(&self.shared.desk).pacer.qos(lateness);
+        let now = self.shared.now();
+        lock(&self.shared.desk).pacer.qos(now, lateness);
     }
 
     /// Accepts a frame and where its result goes; waits while the window is full. False if [`Scheduler::abort`] or
