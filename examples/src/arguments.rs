@@ -1,6 +1,8 @@
 //! Arguments that choose what the engine does, for every program that runs it.
 
-use srup_engine::{BackendKind, Precision, Upscaler};
+use srup_engine::model::Model;
+use srup_engine::scheduler::Options;
+use srup_engine::{BackendKind, Error, Precision, Upscaler};
 
 /// Which network runs, where, and in which numbers.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,5 +37,15 @@ impl EngineArgs {
             .backend(self.backend)
             .precision(self.precision)
             .threads(self.threads)
+    }
+
+    /// The same choices for frames in flight.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn options(&self) -> Result<Options, Error> {
+        let scale = self.scale.into();
+        let options = Options::new(vec![Model::open(&self.model, scale)?], scale);
+        Ok(Options { backend: self.backend, precision: self.precision, threads: self.threads, ..options })
     }
 }

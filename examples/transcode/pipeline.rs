@@ -1,4 +1,4 @@
-//! Decode, upscale and encode in threads of their own, with bounded channels between; the caller's thread writes.
+//! Decode, upscale and encode in threads of their own, with bounded queues between; the caller's thread writes.
 //!
 //! A thread that ends, well or not, drops its ends of the channels, and so the others end too: those before it cannot send
 //! any more, those after it drain what is left.
@@ -60,15 +60,15 @@ pub fn run(job: Job, muxer: &mut Muxer, progress: &mut Progress) -> Result<Done,
     let video = routes[source.video()].unwrap_or_default();
     let done = AtomicU64::new(0);
     let (decoded_in, decoded) = bounded(FRAMES);
-    let (enlarged_in, enlarged) = bounded(FRAMES);
+    let enlarged = upscaling.taker();
     let (messages_in, messages) = bounded(PACKETS);
     thread::scope(|scope| {
         let to_writer = messages_in.clone();
         let decoder = scope.spawn(move || decode(source, start, &routes, &decoded_in, &to_writer));
         let to_writer = messages_in.clone();
         let count = &done;
-        let upscaler = scope.spawn(move || upscale(upscaling, &decoded, &enlarged_in, &to_writer, count));
-        let encoder = scope.spawn(move || encode(encoding, video, &enlarged, &messages_in));
+        let upscaler = scope.spawn(move || upscale(upscaling, &decoded, &to_writer));
+        let encoder = scope.spawn(move || encode(encoding, video, enlarged, &messages_in, count));
         let written = write(messages, muxer, progress, &done);
         // In the order of the stream: the first failure is the cause of those after it.
         let damage = join(decoder);
@@ -113,25 +113,19 @@ fn decode(
     Ok(Damage::default())
 }
 
-fn upscale(
-    upscaling: upscale::Upscaling,
-    frames: &Receiver<Video>,
-    enlarged: &Sender<Video>,
-    writer: &Sender<Message>,
-    count: &AtomicU64,
-) -> Result<(), Failure> {
-    let mut worker = upscaling.start();
+fn upscale(upscaling: upscale::Upscaling, frames: &Receiver<Video>, writer: &Sender<Message>) -> Result<(), Failure> {
+    let (mut feeder, mut fed) = (upscaling.feeder(), 0);
     for frame in frames {
         // One frame at least, so that what is left is a video.
-        if stop::requested() && count.load(Ordering::Relaxed) > 0 {
+        if stop::requested() && fed > 0 {
             break;
         }
-        // Should the writer be gone, the next send tells.
+        // Should the writer be gone, the encoder notices.
         let warn = |text| drop(writer.send(Message::Warning(text)));
-        if enlarged.send(worker.run(frame, warn)?).is_err() {
+        if !feeder.run(frame, warn)? {
             break;
         }
-        count.fetch_add(1, Ordering::Relaxed);
+        fed += 1;
     }
     Ok(())
 }
@@ -139,8 +133,9 @@ fn upscale(
 fn encode(
     encoding: encode::Encoding,
     stream: usize,
-    frames: &Receiver<Video>,
+    frames: upscale::Taker,
     writer: &Sender<Message>,
+    count: &AtomicU64,
 ) -> Result<(), Failure> {
     let mut worker = encoding.start();
     let mut out = |mut packet: Packet| {
@@ -148,9 +143,10 @@ fn encode(
         writer.send(Message::Packet(packet)).is_ok()
     };
     for frame in frames {
-        if !worker.run(Some(frame), &mut out)? {
+        if !worker.run(Some(frame?), &mut out)? {
             return Ok(());
         }
+        count.fetch_add(1, Ordering::Relaxed);
     }
     worker.run(None, &mut out)?;
     Ok(())

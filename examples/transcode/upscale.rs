@@ -1,9 +1,12 @@
-//! A decoded frame in, an enlarged one out: conversion to a format that the engine has, then the engine.
+//! Decoded frames in, enlarged ones out: conversion to a format that the engine has, then the engine's lanes.
+
+use std::sync::Arc;
 
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::picture;
-use srup_engine::Upscaler;
+use srup_engine::Error;
 use srup_engine::frame::{FrameMut, FrameRef, VideoInfo};
+use srup_engine::scheduler::{Job, Scheduler, Target};
 use srup_examples::{EngineArgs, Failure};
 
 use crate::colour::Tags;
@@ -12,7 +15,7 @@ use crate::{ffi, formats};
 
 /// The engine, made for the first frame's format, size and colour; later frames are brought to these.
 pub struct Upscaling {
-    upscaler: Upscaler,
+    scheduler: Arc<Scheduler<Picture>>,
     input: Shape,
     tags: Tags,
 }
@@ -27,8 +30,9 @@ impl Upscaling {
         let stated = Tags::of(first);
         let tags = stated.converted(pixel, formats::pixel(format), stated.matrix(width, height));
         let info = VideoInfo::new(format, width as usize, height as usize, tags.engine(width, height))?;
-        let upscaler = arguments.builder().build(&info)?;
-        Ok(Self { upscaler, input: Shape { pixel: formats::pixel(format), width, height, full: tags.is_full() }, tags })
+        let scheduler = Arc::new(Scheduler::new(&info, &arguments.options()?)?);
+        let input = Shape { pixel: formats::pixel(format), width, height, full: tags.is_full() };
+        Ok(Self { scheduler, input, tags })
     }
 
     /// The tags of what comes out.
@@ -38,32 +42,39 @@ impl Upscaling {
 
     /// What comes in and out of the engine.
     pub fn infos(&self) -> (&VideoInfo, &VideoInfo) {
-        (self.upscaler.input_info(), self.upscaler.output_info())
+        (self.scheduler.input_info(), self.scheduler.output_info())
     }
 
-    /// Model, scale and backend in words.
+    /// Model, scale, backend and lanes in words.
     pub fn describe(&self) -> &str {
-        self.upscaler.describe()
+        self.scheduler.describe()
     }
 
-    /// Ready to work, on the thread that calls this.
-    pub fn start(self) -> Worker {
+    /// Where frames come out.
+    pub fn taker(&self) -> Taker {
+        Taker { scheduler: self.scheduler.clone() }
+    }
+
+    /// Where frames go in, on the thread that calls this.
+    pub fn feeder(self) -> Feeder {
         let converter = Converter::new(self.input, self.tags.engine(self.input.width, self.input.height).matrix);
-        Worker { converter, upscaling: self, warned: false }
+        Feeder { converter, upscaling: self, warned: false }
     }
 }
 
-/// The engine at work.
-pub struct Worker {
+/// Where frames go in. When it is dropped, none will come any more.
+pub struct Feeder {
     upscaling: Upscaling,
     converter: Converter,
     warned: bool,
 }
 
-impl Worker {
-    /// Enlarges one frame. `warn` hears, once, of a stream that changes on its way.
-    pub fn run(&mut self, frame: Video, warn: impl FnOnce(String)) -> Result<Video, Failure> {
-        let (input, output) = (*self.upscaling.upscaler.input_info(), *self.upscaling.upscaler.output_info());
+impl Feeder {
+    /// Gives a frame to the lanes; waits while as many as can be are in work. False if nobody takes frames any more.
+    /// `warn` hears, once, of a stream that changes on its way.
+    pub fn run(&mut self, frame: Video, warn: impl FnOnce(String)) -> Result<bool, Failure> {
+        let scheduler = &self.upscaling.scheduler;
+        let (input, output) = (*scheduler.input_info(), *scheduler.output_info());
         let from = Shape::of(&frame, Tags::of(&frame).is_full());
         let expected = self.upscaling.input;
         if !self.warned && (from.width, from.height) != (expected.width, expected.height) {
@@ -74,32 +85,85 @@ impl Worker {
                 old.0, old.1, new.0, new.1
             ));
         }
-        let mut enlarged =
-            ffi::new_frame(expected.pixel, output.width as u32, output.height as u32).map_err(|error| {
-                Failure::new(format!("a frame of {}x{} cannot be had: {error}", output.width, output.height))
-            })?;
         // Only what is not already in the engine's format, of the first size and right side up is converted.
         let same = (from.width, from.height, from.full) == (expected.width, expected.height, expected.full);
-        let converted = match ffi::planes(&frame, &input) {
+        let frame = match ffi::planes(&frame, &input) {
             Some(_) if same => frame,
             _ => self.converter.run(&frame, from)?,
         };
-        self.process(&converted, &mut enlarged)?;
-        ffi::copy_properties(&mut enlarged, &converted)
-            .map_err(|error| Failure::new(format!("cannot copy a frame's properties: {error}")))?;
-        // The input's kinds of picture would force their choice on the encoder.
-        enlarged.set_kind(picture::Type::None);
-        Ok(enlarged)
+        let picture = Picture { frame, input, output, shape: expected };
+        let place = picture.spare()?;
+        Ok(scheduler.submit(picture, place)?)
+    }
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        self.upscaling.scheduler.finish();
+    }
+}
+
+/// Where enlarged frames come out, in order. When it is dropped, nobody takes frames any more.
+pub struct Taker {
+    scheduler: Arc<Scheduler<Picture>>,
+}
+
+impl Iterator for Taker {
+    type Item = Result<Video, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let done = self.scheduler.next()?;
+        Some(done.result.map_err(Failure::from).and_then(|(place, _)| {
+            let mut enlarged = place.frame;
+            ffi::copy_properties(&mut enlarged, &done.job.frame)
+                .map_err(|error| Failure::new(format!("cannot copy a frame's properties: {error}")))?;
+            // The input's kinds of picture would force their choice on the encoder.
+            enlarged.set_kind(picture::Type::None);
+            Ok(enlarged)
+        }))
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.scheduler.abort();
+    }
+}
+
+/// A frame in the engine's format.
+pub struct Picture {
+    frame: Video,
+    input: VideoInfo,
+    output: VideoInfo,
+    /// Of the frame.
+    shape: Shape,
+}
+
+/// Where an enlarged frame goes.
+pub struct Place {
+    frame: Video,
+    info: VideoInfo,
+}
+
+impl Job for Picture {
+    type Target = Place;
+
+    fn input(&self) -> Result<FrameRef<'_>, Error> {
+        FrameRef::new(&self.input, &ffi::planes(&self.frame, &self.input).unwrap_or_default())
     }
 
-    fn process(&mut self, from: &Video, to: &mut Video) -> Result<(), Failure> {
-        let upscaler = &mut self.upscaling.upscaler;
-        let (input, output) = (*upscaler.input_info(), *upscaler.output_info());
-        let lost = || Failure::new("a frame's memory is not as announced; convert the video with ffmpeg first");
-        let planes = ffi::planes(from, &input).ok_or_else(lost)?;
-        let source = FrameRef::new(&input, &planes)?;
-        let mut target = FrameMut::new(&output, ffi::planes_mut(to, &output).ok_or_else(lost)?)?;
-        upscaler.process(&source, &mut target)?;
-        Ok(())
+    fn spare(&self) -> Result<Place, Error> {
+        let VideoInfo { width, height, .. } = self.output;
+        let frame = ffi::new_frame(self.shape.pixel, width as u32, height as u32).map_err(|error| Error::Backend {
+            backend: "ffmpeg",
+            reason: format!("a frame of {width}x{height} cannot be had: {error}"),
+        })?;
+        Ok(Place { frame, info: self.output })
+    }
+}
+
+impl Target for Place {
+    fn frame(&mut self) -> Result<FrameMut<'_>, Error> {
+        FrameMut::new(&self.info, ffi::planes_mut(&mut self.frame, &self.info).unwrap_or_default())
     }
 }
