@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 
-.PHONY: help build test demo bench mutants gpu-bundle standin ptx install clean
+.PHONY: help build test demo bench soak mutants gpu-bundle standin ptx install clean
 
 help:
 	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
@@ -16,6 +16,7 @@ help:
 	@echo 'make bench     the benchmarks'
 	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
 	@echo 'make standin   a CUDA driver for tests that runs on the CPU; prints its folder'
+	@echo 'make soak      two minutes of live video on a quiet machine; SRUP_SOAK_CLIP names a clip'
 	@echo 'make mutants   plants bugs one at a time and sees that the tests notice'
 	@echo 'make gpu-bundle   a folder that checks and times everything on a machine with a GPU'
 	@echo 'make install   the plugin into $(PLUGINS)'
@@ -34,6 +35,10 @@ demo:
 bench:
 	@scripts/setup.sh build
 	$(CARGO) bench -p srup-benches
+
+soak:
+	@scripts/setup.sh test
+	$(CARGO) test -p srup-tests --test soak -- --ignored --nocapture --test-threads 1
 
 mutants:
 	python3 scripts/mutants.py
