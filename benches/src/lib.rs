@@ -53,7 +53,8 @@ pub fn lane_on(
     input: &VideoInfo,
     threads: usize,
 ) -> Result<Box<dyn Lane>, Error> {
-    let plan = Plan { model, input: *input, output: input.scaled(scale)?, precision: Precision::Auto, threads };
+    let (ladder, output) = (vec![model], input.scaled(scale)?);
+    let plan = Plan { ladder, input: *input, output, precision: Precision::Auto, threads };
     backend.lane(&plan)
 }
 

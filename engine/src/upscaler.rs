@@ -75,10 +75,12 @@ impl Builder {
     pub fn build(&self, input: &VideoInfo) -> Result<Upscaler, Error> {
         let output = input.scaled(self.scale)?;
         let model = Model::open(&self.model, self.scale)?;
-        let plan = backend::Plan { model, input: *input, output, precision: self.precision, threads: self.threads };
+        let name = model.name().to_owned();
+        let (precision, threads) = (self.precision, self.threads);
+        let plan = backend::Plan { ladder: vec![model], input: *input, output, precision, threads };
         let (lane, place) = backend::lane(self.backend, &plan)?;
-        let description = format!("{} x{} on {}", plan.model.name(), self.scale, place);
-        Ok(Upscaler { input: *input, output, model: plan.model.name().to_owned(), description, lane })
+        let description = format!("{name} x{} on {place}", self.scale);
+        Ok(Upscaler { input: *input, output, model: name, description, lane })
     }
 }
 

@@ -29,7 +29,7 @@ pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
 /// A frame through a backend.
 pub fn upscaled(frame: &Frame, backend: BackendKind, model: &Model, scale: usize) -> Frame {
     let (input, output) = (*frame.info(), frame.info().scaled(scale).unwrap());
-    let plan = Plan { model: model.clone(), input, output, precision: Precision::Auto, threads: 0 };
+    let plan = Plan { ladder: vec![model.clone()], input, output, precision: Precision::Auto, threads: 0 };
     let (mut lane, _) = backend::lane(backend, &plan).unwrap();
     let mut output = Frame::new(&output);
     lane.process(&frame.view(), &mut output.view_mut()).unwrap();

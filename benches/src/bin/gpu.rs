@@ -116,7 +116,7 @@ fn in_lanes(
         if round >= count {
             lanes[0].finish(&mut output.view_mut())?;
         }
-        lanes[0].start(&frame.view())?;
+        lanes[0].start(0, &frame.view())?;
         lanes.rotate_left(1);
         if round >= count {
             rounds.push(start.elapsed().as_secs_f32() * 1e3);

@@ -88,8 +88,8 @@ impl FromStr for Precision {
 /// What a lane is made for: once per stream description.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is computed.
-    pub model: Model,
+    /// What a frame may be computed with, by rung.
+    pub ladder: Vec<Model>,
     /// What goes in.
     pub input: VideoInfo,
     /// What comes out.
@@ -101,9 +101,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the model sees of a frame.
-    fn domain(&self) -> Domain {
-        match &self.model {
+    /// What the model of a rung sees of a frame.
+    ///
+    /// # Panics
+    /// If there is no such rung.
+    fn domain(&self, rung: usize) -> Domain {
+        match &self.ladder[rung] {
             Model::Network(network) if network.channels == 1 => Domain::Luma,
             Model::Network(_) => Domain::Rgb,
             Model::Resample(kernel) => Domain::Each(*kernel),
@@ -135,11 +138,15 @@ pub trait Backend: Send + Sync {
 /// One frame at a time: started, then finished. Several lanes may run side by side; what a device does for a frame
 /// goes on between the two calls, so that one thread can keep several lanes busy.
 pub trait Lane: Send {
-    /// Takes a frame of the plan's description. It is not needed any more when this returns.
+    /// Takes a frame of the plan's description, for the model of a rung of its ladder. The frame is not needed any more
+    /// when this returns.
     ///
     /// # Errors
     /// What the device says. A frame that was started before and not finished is lost.
-    fn start(&mut self, input: &FrameRef<'_>) -> Result<(), Error>;
+    ///
+    /// # Panics
+    /// If the ladder has no such rung.
+    fn start(&mut self, rung: usize, input: &FrameRef<'_>) -> Result<(), Error>;
 
     /// Waits for the frame that was started last and writes it.
     ///
@@ -147,12 +154,12 @@ pub trait Lane: Send {
     /// What the device or the network says; the output is then not to be used.
     fn finish(&mut self, output: &mut FrameMut<'_>) -> Result<(), Error>;
 
-    /// Upscales one frame from start to end.
+    /// Upscales one frame from start to end, by the lowest rung.
     ///
     /// # Errors
     /// As [`Lane::start`] and [`Lane::finish`].
     fn process(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
-        self.start(input)?;
+        self.start(0, input)?;
         self.finish(output)
     }
 }

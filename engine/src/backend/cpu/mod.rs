@@ -66,15 +66,16 @@ impl Cpu {
 impl Backend for Cpu {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         check(plan.precision)?;
-        let runner = match &plan.model {
-            Model::Resample(_) => None,
+        let runner = |model: &Model| match model {
+            Model::Resample(_) => Ok(None),
             Model::Network(network) => {
                 let (height, width) = (plan.input.height, plan.input.width);
                 let engine = Engine::new(self.isa, self.pool.clone(), network, height, width)?;
-                Some(Box::new(engine) as Box<dyn Runner>)
+                Ok(Some(Box::new(engine) as Box<dyn Runner>))
             }
         };
-        Ok(Box::new(HostLane::new(plan, runner, Some(self.pool.clone()))))
+        let runners = plan.ladder.iter().map(runner).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Box::new(HostLane::new(plan, runners, Some(self.pool.clone()))))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {

@@ -27,11 +27,11 @@ pub struct Reference;
 impl Backend for Reference {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         check(plan.precision)?;
-        let runner = match &plan.model {
+        let runner = |model: &Model| match model {
             Model::Network(network) => Some(Box::new(NetworkRunner(Arc::clone(network))) as Box<dyn Runner>),
             Model::Resample(_) => None,
         };
-        Ok(Box::new(HostLane::new(plan, runner, None)))
+        Ok(Box::new(HostLane::new(plan, plan.ladder.iter().map(runner), None)))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
