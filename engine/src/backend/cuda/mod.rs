@@ -1,10 +1,12 @@
 //! Networks on an NVIDIA GPU, in f16 through kernels of our own.
 //!
 //! A network is taken apart into operations that the device has kernels for (`lower`), their values get places in one
-//! block of memory (`arena`), and with the frame's own steps around them they become the launches of a lane.
+//! block of memory (`arena`), and with the frame's own steps around them (`conversion`) they become the launches of a
+//! lane's rung.
 
 mod arena;
 mod blocks;
+mod conversion;
 mod frame;
 mod lane;
 mod lower;
@@ -112,11 +114,12 @@ impl Cuda {
 impl Backend for Cuda {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         let sums = self.sums(plan.precision)?;
-        let network = match &plan.model {
-            Model::Network(network) => Some(self.prepared(network, sums)?),
-            Model::Resample(_) => None,
+        let network = |model: &Model| match model {
+            Model::Network(network) => Ok(Some(self.prepared(network, sums)?)),
+            Model::Resample(_) => Ok(None),
         };
-        Ok(Box::new(CudaLane::new(&self.device, plan, network.as_ref(), self.issue)?))
+        let networks = plan.ladder.iter().map(network).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Box::new(CudaLane::new(&self.device, plan, networks, self.issue)?))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
