@@ -2,6 +2,7 @@
 # Packs what a machine with a GPU needs to check and time srupscale: no Rust, GStreamer, FFmpeg or network there.
 # usage: scripts/gpu-bundle.sh     the folder is the last line; run run.sh in it on the other machine
 set -euo pipefail
+LIMIT=60 # MiB
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 bundle=$target/gpu-bundle
@@ -18,14 +19,20 @@ rm -rf "$bundle"
 mkdir -p "$bundle/bin" "$bundle/golden"
 strip -o "$bundle/bin/golden" "$target/release/examples/golden"
 strip -o "$bundle/bin/gpu" "$target/release/gpu"
-for kind in luma- sdan- op-sdm op-mmlka op-layernorm; do
+for kind in luma- sdan- op-sdm op-mmlka op-layernorm op-pixelshuffle; do
   cp "$vectors/$kind"* "$bundle/golden/"
 done
 cp benches/gpu/run.sh benches/gpu/torch_times.py benches/gpu/table.py "$bundle/"
-cp -r training/networks "$bundle/networks"
+mkdir "$bundle/networks"
+cp training/networks/*.py "$bundle/networks/"
 if ldd "$bundle"/bin/* | grep -E 'libgst|libav'; then
   echo "gpu-bundle: a program needs libraries that the other machine does not have" >&2
   exit 1
 fi
-du -sh "$bundle"
+size=$(du -sm "$bundle" | cut -f1)
+if [ "$size" -gt "$LIMIT" ]; then
+  echo "gpu-bundle: $size MiB are more than the $LIMIT that the other machine takes" >&2
+  exit 1
+fi
+echo "gpu-bundle: $size MiB"
 echo "$bundle"

@@ -127,11 +127,13 @@ fn play(frames: &[gst::Buffer], burden: Option<(Duration, Duration)>) -> (Vec<Se
             let buffer_mut = buffer.get_mut().unwrap();
             buffer_mut.set_pts(base + gst::ClockTime::try_from(due).unwrap());
             buffer_mut.set_duration(gst::ClockTime::SECOND / RATE);
-            source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&buffer]);
+            let flow = source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&buffer]);
+            assert_eq!(flow, gst::FlowReturn::Ok);
         }
         stop.store(true, Ordering::Relaxed);
     });
-    source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    let flow = source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    assert_eq!(flow, gst::FlowReturn::Ok);
     let bus = pipeline.bus().unwrap();
     let end =
         bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &[gst::MessageType::Eos, gst::MessageType::Error]);

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Checks and times srupscale on a machine with an NVIDIA GPU. Needs the driver; Python with PyTorch for the rival's times;
-# compute-sanitizer (of the CUDA toolkit) for its checks. Results go to $OUT, or to results/ beside this script.
+# Checks and times srupscale on a machine with an NVIDIA GPU. Needs the driver; Python 3 for the table, with PyTorch for
+# the rival's times; compute-sanitizer (of the CUDA toolkit) for its checks. What is missing is said and left out.
+# Results go to $OUT, or to results/ beside this script.
 # usage: ./run.sh [seconds for PyTorch, 240 if not given]
+# These narrow what is run, where it is slow or in doubt: SIZES="64x36", NETWORKS="luma-s", RUNS=2,
+# VECTORS="golden/luma-s-x2.safetensors".
 set -uo pipefail
 cd "$(dirname "$0")"
 out=${OUT:-results}
 seconds=${1:-240}
+read -ra sizes <<<"${SIZES:-640x360 960x540 1280x720 1920x1080}"
+read -ra networks <<<"${NETWORKS:-luma-s luma-m sdan-small sdan}"
+read -ra vectors <<<"${VECTORS:-golden}"
+cases=(--networks "${networks[@]}" --sizes "${sizes[@]}")
 mkdir -p "$out"
 failed=()
 
@@ -18,18 +25,31 @@ step() {
   echo "== $name took $((SECONDS - start)) s"
 }
 
-step device nvidia-smi
-for precision in f16 auto; do
-  step "golden-$precision" bin/golden golden --backend cuda --precision "$precision"
-done
-step gpu bin/gpu --out "$out/gpu.json"
-if python3 -c 'import torch' 2>/dev/null; then
-  step torch python3 torch_times.py --out "$out/torch.json" --seconds "$seconds"
-  step table bash -c "python3 table.py '$out/gpu.json' '$out/torch.json' >'$out/times.md' && cat '$out/times.md'"
+has() { command -v "$1" >/dev/null; }
+
+if has nvidia-smi; then
+  step device nvidia-smi
 else
-  echo "no PyTorch here: its times are left out"
+  echo "no nvidia-smi here: the device is described by its name alone"
 fi
-if command -v compute-sanitizer >/dev/null; then
+for precision in f16 auto; do
+  step "golden-$precision" bin/golden "${vectors[@]}" --backend cuda --precision "$precision"
+done
+step gpu bin/gpu --out "$out/gpu.json" --runs "${RUNS:-200}" "${cases[@]}"
+
+times=("$out/gpu.json")
+if ! has python3; then
+  echo "no Python here: PyTorch's times and the table are left out"
+else
+  if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+    step torch python3 torch_times.py --out "$out/torch.json" --seconds "$seconds" "${cases[@]}"
+    [ -f "$out/torch.json" ] && times+=("$out/torch.json")
+  else
+    echo "no PyTorch with CUDA here: its times are left out"
+  fi
+  step table python3 table.py --out "$out/times.md" "${times[@]}"
+fi
+if has compute-sanitizer; then
   for tool in memcheck racecheck; do
     step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 bin/gpu --out /dev/null --runs 1 --sizes 100x37
   done

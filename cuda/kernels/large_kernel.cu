@@ -10,9 +10,9 @@
 //   2. the strips: a thread owns two channels of each group in one column; it takes horizontal neighbours from `a` in
 //      shared memory, and the vertical convolution as partial sums in registers, one for every row still open (a filter
 //      in transposed form), so that no rows of it are kept; meanwhile the next rows of p arrive.
-// Rows of the ring keep even and odd pixels apart: neighbouring lanes hold neighbouring pairs of pixels. All sums of
-// the depth-wise convolutions are f16, those of the 1x1 ones f32. Zeros surround p, a, and what enters the vertical
-// strip.
+// Rings keep even and odd pixels apart, the rows of the even ones before those of the odd ones: neighbouring lanes hold
+// neighbouring pairs of pixels. All sums of the depth-wise convolutions are f16, those of the 1x1 ones f32. Zeros
+// surround p, a, and what enters the vertical strip.
 // Bound: DRAM, 6 bytes a channel (10 with fuse); f16 arithmetic, 125 products a pixel of 3 channels.
 #include "common/copy.cuh"
 #include "common/gelu.cuh"
@@ -63,7 +63,11 @@ struct Plan : N {
     static constexpr int ring_rows(int j) { return square(j) - 1 + ROWS; }
     static constexpr int ring_columns(int j) { return a_columns(j) + square(j) - 1; }
     static constexpr int a_columns(int j) { return COLUMNS + 2 * half(j); }
-    static constexpr int line(int j) { return ring_columns(j) * PIXEL; }
+    // Bytes of the even, or the odd, pixels of a ring's row; and from an even pixel to the odd one beside it, 16 banks
+    // on, so that four neighbours that arrive together meet no bank twice.
+    static constexpr int line(int j) { return ring_columns(j) / 2 * PIXEL; }
+    static constexpr int odd(int j) { return (ring_rows(j) * line(j) + 63) / 128 * 128 + 64; }
+    static constexpr int ring_bytes(int j) { return odd(j) + ring_rows(j) * line(j); }
     static constexpr int units(int j) { return (a_columns(j) + 7) / 8; }
     static constexpr int taps(int j) { return square(j) * square(j) + 2 * strip(j) + 3; }
     // How many rows before its first output a group makes `a`, and how many before that it loads p.
@@ -78,7 +82,7 @@ struct Plan : N {
 
     // Places in shared memory: weights, rings, a, e.
     static constexpr int weights(int j) { return j == 0 ? 0 : weights(j - 1) + taps(j - 1) * PIXEL; }
-    static constexpr int ring(int j) { return j == 0 ? weights(GROUPS) : ring(j - 1) + ring_rows(j - 1) * line(j - 1); }
+    static constexpr int ring(int j) { return j == 0 ? weights(GROUPS) : ring(j - 1) + ring_bytes(j - 1); }
     static constexpr int a(int j) { return j == 0 ? ring(GROUPS) : a(j - 1) + ROWS * a_columns(j - 1) * PIXEL; }
     static constexpr int e(int row, int j) { return a(GROUPS) + (row * GROUPS + j) * COLUMNS * PIXEL; }
 };
@@ -108,7 +112,7 @@ __device__ __forceinline__ void load_rows(const LargeKernelArguments& a, u32 sha
         const int x = (int)blockIdx.x * P::COLUMNS - LEFT + c, y = row + r;
         const bool exists = (u32)x < (u32)a.width && (u32)y < (u32)a.height;
         const u16* from = exists ? a.p + ((long long)y * a.width + x) * P::DIM + 16 * J + 8 * part : a.p;
-        const u32 to = P::ring(J) + (slot + r) * P::line(J) + (c & 1) * (P::line(J) / 2) + (c >> 1) * PIXEL + 16 * part;
+        const u32 to = P::ring(J) + (slot + r) * P::line(J) + (c & 1) * P::odd(J) + (c >> 1) * PIXEL + 16 * part;
         copy_async_16(shared + to, from, exists);
     }
 }
@@ -129,7 +133,7 @@ __device__ __forceinline__ void square_unit(const LargeKernelArguments& argument
         const int slot = oldest + i < P::ring_rows(J) ? oldest + i : oldest + i - P::ring_rows(J);
         u32 v[Q + 1];
 #pragma unroll
-        for (int c = 0; c <= Q; c++) v[c] = load_shared(ring + slot * LINE + (c & 1) * (LINE / 2) + (c >> 1) * PIXEL);
+        for (int c = 0; c <= Q; c++) v[c] = load_shared(ring + slot * LINE + (c & 1) * P::odd(J) + (c >> 1) * PIXEL);
 #pragma unroll
         for (int k = 0; k < Q; k++) {
             w[1][k] = w[0][k];

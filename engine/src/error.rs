@@ -90,6 +90,20 @@ pub enum Error {
         /// What there is.
         available_mib: usize,
     },
+    /// A device has not as much memory as is needed.
+    #[error(
+        "backend {backend}: {needed_kib} KiB of {kind} memory cannot be had, {available_kib} KiB are free; use a smaller frame or model, or end what else runs there"
+    )]
+    DeviceMemory {
+        /// Which backend.
+        backend: &'static str,
+        /// `device` or `pinned`.
+        kind: &'static str,
+        /// What was asked for.
+        needed_kib: usize,
+        /// What is free on the device.
+        available_kib: usize,
+    },
     /// The backend cannot be had on this machine, or cannot run this network.
     #[error("backend {backend}: {reason}")]
     Backend {

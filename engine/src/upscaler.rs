@@ -77,7 +77,7 @@ impl Builder {
         let model = Model::open(&self.model, self.scale)?;
         let name = model.name().to_owned();
         let plan = backend::Plan { ladder: vec![model], input: *input, output, precision: self.precision };
-        let (backend, lane) = backend::lane(self.backend, self.threads, &plan)?;
+        let (backend, lane) = backend::lane(self.backend, self.threads, None, &plan)?;
         let description = format!("{name} x{} on {}", self.scale, backend.describe());
         Ok(Upscaler { input: *input, output, model: name, description, lane })
     }

@@ -52,7 +52,9 @@ fn engine_message(error: &Error) -> gst::ErrorMessage {
         Error::WeightsFile { .. } | Error::Tensor { .. } | Error::NotANumber { .. } => {
             gst::error_msg!(gst::ResourceError::Read, ("{error}"))
         }
-        Error::Memory { .. } => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{error}")),
+        Error::Memory { .. } | Error::DeviceMemory { .. } => {
+            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{error}"))
+        }
         Error::Size { .. } => gst::error_msg!(gst::StreamError::Format, ("{error}")),
         Error::Fault { .. } => gst::error_msg!(gst::CoreError::Failed, ("{error}")),
         Error::Plane { .. } | Error::FrameMismatch { .. } => gst::error_msg!(gst::StreamError::Failed, ("{error}")),

@@ -2,9 +2,10 @@
 
 use ptx_standin::harness::{self, Outcome};
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
+use srup_engine::model::Model;
 use srup_engine::{BackendKind, Error, Upscaler};
 
-use crate::support::picture;
+use crate::support::{picture, upscaled};
 
 /// Two frames; what came of them.
 fn attempt(backend: BackendKind) -> Result<String, Error> {
@@ -45,7 +46,7 @@ fn no_device_is_told() {
 fn too_little_memory_is_told_with_the_amount() {
     let variables = [("SRUP_STANDIN_MEMORY", "4096")];
     if let Some((_, answer)) = planted("faults::too_little_memory_is_told_with_the_amount", &variables) {
-        assert!(answer.contains("not enough memory") || answer.contains("bytes of device memory"), "{answer}");
+        assert!(answer.contains("KiB of device memory"), "{answer}");
     }
 }
 
@@ -95,4 +96,29 @@ fn auto_takes_the_cpu_where_the_device_has_too_little_memory() {
         return;
     };
     outcome.assert_clean();
+}
+
+/// Enough for half a frame of luma-m, not for a whole one.
+#[test]
+fn short_of_memory_frames_are_computed_in_bands() {
+    let info = VideoInfo::new(PixelFormat::I420, 48, 240, Colour::default()).unwrap();
+    let model = Model::open("luma-m", 2).unwrap();
+    let (frame, path) = (picture(&info, 3), std::env::var_os("SRUP_TEST_PICTURE"));
+    if let Some(path) = path {
+        let made = upscaled(&frame, BackendKind::Cuda, &model, 2);
+        std::fs::write(path, (0..3).flat_map(|plane| made.plane(plane).0.to_vec()).collect::<Vec<u8>>()).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made = ["3000000", "1300000"].map(|memory| {
+        let path = folder.path().join(memory);
+        let variables = [("SRUP_STANDIN_MEMORY", memory), ("SRUP_TEST_PICTURE", path.to_str().unwrap())];
+        let outcome = harness::rerun("faults::short_of_memory_frames_are_computed_in_bands", &variables)?;
+        outcome.assert_clean();
+        let launches = outcome.report.calls.get("cuGraphLaunch").copied().unwrap_or(0);
+        Some((std::fs::read(path).unwrap(), launches))
+    });
+    let [Some((whole, once)), Some((bands, more))] = made else { return };
+    assert!(once == 1 && more > 1, "{once} and {more} launches");
+    assert!(whole == bands, "bands are no other picture");
 }

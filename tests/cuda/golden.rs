@@ -7,7 +7,7 @@ use srup_engine::golden::{Golden, Tolerance};
 use srup_engine::{BackendKind, Precision, backend};
 
 /// Those that the backend has kernels for.
-const KINDS: [&str; 5] = ["luma-", "sdan-", "op-sdm", "op-mmlka", "op-layernorm"];
+const KINDS: [&str; 6] = ["luma-", "sdan-", "op-sdm", "op-mmlka", "op-layernorm", "op-pixelshuffle"];
 
 fn check(folder: &Path) {
     let backend = backend::open(BackendKind::Cuda, 0).unwrap();
@@ -32,7 +32,7 @@ fn check(folder: &Path) {
         }
     }
     assert!(failures.is_empty(), "{} of {checked} fail:\n{}", failures.len(), failures.join("\n"));
-    assert!(checked >= 2 * 17, "only {checked} golden vectors were found");
+    assert!(checked >= 2 * 18, "only {checked} golden vectors were found");
 }
 
 fn all_pass(test: &str, variables: &[(&str, &str)]) {

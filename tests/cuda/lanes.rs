@@ -1,11 +1,14 @@
-//! Lanes side by side: the copies of one run beside the kernels of another.
+//! Lanes side by side: the copies of one run beside the kernels of another. Lanes of several rungs: one memory for all.
+
+use std::sync::Arc;
 
 use ptx_standin::harness::{self, Outcome};
 use ptx_standin::report::{Operation, OperationKind};
-use srup_engine::BackendKind;
-use srup_engine::backend::{self, Plan};
+use srup_engine::backend::{self, Lane, Plan};
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 use srup_engine::model::Model;
+use srup_engine::network::{Network, Preset};
+use srup_engine::{BackendKind, Precision};
 
 use crate::support::{picture, upscaled};
 
@@ -15,7 +18,9 @@ const FRAMES: &str = "SRUP_TEST_FRAMES";
 /// Frames through two lanes by turns, each started before the one before it is finished; the frames.
 fn two_lanes() -> Vec<Frame> {
     let input = VideoInfo::new(PixelFormat::Nv12, 96, 54, Colour::default()).unwrap();
-    let plan = Plan::new(Model::open("luma-s", 2).unwrap(), 2, &input).unwrap();
+    let output = input.scaled(2).unwrap();
+    let model = Model::open("luma-s", 2).unwrap();
+    let plan = Plan::new(model, 2, &input).unwrap();
     let backend = backend::open(BackendKind::Cuda, 0).unwrap();
     let mut lanes = [backend.lane(&plan).unwrap(), backend.lane(&plan).unwrap()];
     let mut frames = Vec::new();
@@ -25,7 +30,7 @@ fn two_lanes() -> Vec<Frame> {
             lanes[n as usize % 2].start(0, &picture(&input, n).view()).unwrap();
         }
         if n > 0 {
-            let mut frame = Frame::new(&plan.output);
+            let mut frame = Frame::new(&output);
             lanes[(n as usize - 1) % 2].finish(&mut frame.view_mut()).unwrap();
             frames.push(frame);
         }
@@ -104,4 +109,92 @@ fn a_frame_allocates_nothing_and_is_one_graph() {
         .filter(|&(name, n)| n > 0 && name != "cuCtxGetCurrent" && name != "cuCtxSetCurrent")
         .collect();
     assert_eq!(more, [("cuEventRecord", 5), ("cuEventSynchronize", 5), ("cuGraphLaunch", 5)]);
+}
+
+/// A named preset at scale 2 with random weights.
+fn random(name: &str, seed: u64) -> Model {
+    let (_, preset) = Preset::named(2).into_iter().find(|(n, _)| *n == name).unwrap();
+    Model::Network(Arc::new(Network::random(preset, 2, seed)))
+}
+
+fn plan(ladder: &[Model], input: &VideoInfo) -> Plan {
+    let output = input.scaled(2).unwrap();
+    Plan { ladder: ladder.to_vec(), input: *input, output, precision: Precision::Auto }
+}
+
+fn through(lane: &mut dyn Lane, rung: usize, frame: &Frame) -> Frame {
+    let mut output = Frame::new(&frame.info().scaled(2).unwrap());
+    lane.start(rung, &frame.view()).unwrap();
+    lane.finish(&mut output.view_mut()).unwrap();
+    output
+}
+
+#[test]
+fn a_ladder_gives_the_pictures_of_its_rungs() {
+    const TEST: &str = "lanes::a_ladder_gives_the_pictures_of_its_rungs";
+    for order in ["eager", "shuffled:5"] {
+        if let Some(outcome) = harness::rerun(TEST, &[("SRUP_STANDIN_ORDER", order)]) {
+            outcome.assert_clean();
+            continue;
+        }
+        let models = [Model::open("luma-s", 2).unwrap(), random("sdan-small", 5), Model::open("bicubic", 2).unwrap()];
+        let backend = backend::open(BackendKind::Cuda, 0).unwrap();
+        for format in [PixelFormat::Nv12, PixelFormat::Bgra] {
+            let info = VideoInfo::new(format, 45, 22, Colour::default()).unwrap();
+            let mut ladder = backend.lane(&plan(&models, &info)).unwrap();
+            let mut alone = models.each_ref().map(|m| backend.lane(&plan(std::slice::from_ref(m), &info)).unwrap());
+            // Every rung after every other one, and after itself.
+            for (n, rung) in [1, 0, 2, 1, 1, 2, 0, 0, 1, 2, 2].into_iter().enumerate() {
+                let frame = picture(&info, n as u64);
+                let found = through(&mut *ladder, rung, &frame);
+                assert_eq!(found, through(&mut *alone[rung], 0, &frame), "frame {n} of {format} by rung {rung}");
+            }
+        }
+        return;
+    }
+}
+
+/// Which rungs the lanes of a run have and how many lanes there are, a digit each rung, a word each lane.
+const LADDERS: &str = "SRUP_TEST_LADDERS";
+
+/// The most device memory in use with lanes for those ladders, of these models, for NV12 of 320x180.
+fn memory(test: &str, models: &[Model], ladders: &str) -> Option<usize> {
+    if let Some(outcome) = harness::rerun(test, &[(LADDERS, ladders)]) {
+        outcome.assert_clean();
+        return Some(outcome.report.peak_memory[0]);
+    }
+    let info = VideoInfo::new(PixelFormat::Nv12, 320, 180, Colour::default()).unwrap();
+    let backend = backend::open(BackendKind::Cuda, 0).unwrap();
+    let ladders = std::env::var(LADDERS).unwrap_or_else(|_| ladders.to_owned());
+    let model = |digit: u8| models[usize::from(digit - b'0')].clone();
+    let ladder = |word: &str| plan(&word.bytes().map(model).collect::<Vec<_>>(), &info);
+    let lanes: Vec<_> = ladders.split(' ').map(|word| backend.lane(&ladder(word)).unwrap()).collect();
+    assert!(!lanes.is_empty());
+    None
+}
+
+#[test]
+fn a_ladder_takes_the_memory_of_its_dearest_rung() {
+    const TEST: &str = "lanes::a_ladder_takes_the_memory_of_its_dearest_rung";
+    let models =
+        [random("luma-m", 3), random("sdan-small", 5), random("sdan-small", 6), Model::open("bicubic", 2).unwrap()];
+    let Some(all) = memory(TEST, &models, "0123") else { return };
+    let alone = ["0", "1", "2", "3"].map(|rung| memory(TEST, &models, rung).expect("this is not the inner process"));
+    let dearest = *alone.iter().max().expect("there are rungs");
+    // Weights are f16 or f32 with some padding; the rest is for tables of resampling.
+    let weights: usize = models.iter().map(|m| 4 * m.parameters()).sum();
+    let least = dearest + 2 * models[2].parameters();
+    let most = dearest + weights + (64 << 10);
+    println!("{alone:?} together {all}, between {least} and {most}");
+    assert!((least..=most).contains(&all), "{alone:?} together {all}, not between {least} and {most}");
+}
+
+#[test]
+fn lanes_of_one_backend_share_weights() {
+    const TEST: &str = "lanes::lanes_of_one_backend_share_weights";
+    let models = [random("sdan-small", 5)];
+    let Some(two) = memory(TEST, &models, "0 0") else { return };
+    let one = memory(TEST, &models, "0").expect("this is not the inner process");
+    let saved = 2 * one - two;
+    assert!(saved >= 2 * models[0].parameters(), "two lanes take {two} bytes, one takes {one}");
 }

@@ -29,7 +29,7 @@ pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
 /// A frame through a backend.
 pub fn upscaled(frame: &Frame, backend: BackendKind, model: &Model, scale: usize) -> Frame {
     let plan = Plan::new(model.clone(), scale, frame.info()).unwrap();
-    let (_, mut lane) = backend::lane(backend, 0, &plan).unwrap();
+    let (_, mut lane) = backend::lane(backend, 0, None, &plan).unwrap();
     let mut output = Frame::new(&plan.output);
     lane.process(0, &frame.view(), &mut output.view_mut()).unwrap();
     output

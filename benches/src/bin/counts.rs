@@ -52,7 +52,7 @@ type Failure = Box<dyn std::error::Error>;
 /// One frame through a network's kernels.
 fn run(name: &str, (width, height): (usize, usize)) -> Result<(), Failure> {
     let Model::Network(network) = network(name, 2)? else { return Err("no network".into()) };
-    Cuda::new()?.run(&network, Precision::F16, &Tensor::zeros(network.channels, height, width))?;
+    Cuda::new(None)?.run(&network, Precision::F16, &Tensor::zeros(network.channels, height, width))?;
     Ok(())
 }
 

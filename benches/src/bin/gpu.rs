@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
-    let backend = Cuda::new()?;
+    let backend = Cuda::new(None)?;
     let mut report = Report { device: backend.describe(), times: Vec::new() };
     println!("{}", report.device);
     println!(

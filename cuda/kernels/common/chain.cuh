@@ -157,7 +157,7 @@ struct TailSink {
         const int done = strip.top - 2 * (a.layers + 1), left = strip.left + MARGIN, scale = a.scale;
         tail.init(a, warp, biases, ring, staging, picture, done - strip.picture);
         row = done - 1;
-        staged = opaque(staging + warp * Staging<MAX_SCALE, COLUMNS>::PITCH);
+        staged = opaque(staging + warp * Staging<MAX_SCALE, COLUMNS>::pitch(scale));
         const int count = warp < scale ? scale * min(COLUMNS, a.width - left) : 0;
         writer.init(a.output, scale * row + warp, scale * left, count);
     }

@@ -25,7 +25,7 @@ struct MarchArguments {
     const uint2* body;       // fragments [layer][ky][kx][WIDTH / 16][WIDTH / 8][32]
     const uint2* tail;       // fragments, see tail.cuh
     const float* body_bias;  // [layer][WIDTH]
-    const float* tail_bias;  // [scale * scale]
+    const float* tail_bias;  // [MAX_OUTPUTS], in the order of the tail's columns
     u32* flag;               // set to 1 if a result is not finite
     int width;               // of the picture
     int height;
@@ -90,14 +90,14 @@ struct Fragments {
     }
 };
 
-// Biases of the tail, zeros behind them, then those of the layers. They are read every step: registers are dearer.
+// Biases of the tail, then those of the layers. They are read every step: registers are dearer.
 template <class S, bool TAIL>
 __device__ __forceinline__ void load_biases(const MarchArguments& a, u32 biases) {
     for (int i = threadIdx.x; i < MAX_OUTPUTS + a.layers * S::WIDTH; i += blockDim.x) {
         float b = 0.0f;
         if (i >= MAX_OUTPUTS)
             b = a.body_bias[i - MAX_OUTPUTS];
-        else if (TAIL && i < a.scale * a.scale)
+        else if (TAIL)
             b = a.tail_bias[i];
         store_shared(biases + 4 * i, __float_as_uint(b));
     }

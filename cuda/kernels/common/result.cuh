@@ -47,7 +47,8 @@ __device__ __forceinline__ void activate(Chunk& c, u32 activation) {
 template <int PAIRS>
 struct Result {
     static constexpr int GROUPS = 2 * PAIRS;
-    // Bytes of a pixel, 8 or 24 banks on: the 4 pixels that half a warp writes meet no bank twice.
+    // Bytes of a pixel, 8 or 24 banks on: the 4 pixels that half a warp writes meet no bank twice. Those 4 apart have
+    // the same banks, so each of four such has its pairs of outputs, four to a chunk, in another order.
     static constexpr int PITCH = PAIRS * 64 + 32;
     static constexpr int BYTES = 16 * PITCH;
     float sum[2][GROUPS][4];
@@ -57,6 +58,10 @@ struct Result {
         for (int i = 0; i < 8 * GROUPS; i++) sum[i / 4 / GROUPS][i / 4 % GROUPS][i % 4] = 0.0f;
     }
 
+    // What the byte offset of an output is changed by (exclusive or) for pixel p: 4 on, halves of a chunk change places; 8
+    // on, pairs of a half.
+    __device__ __forceinline__ static u32 turn(int p) { return (p & 4) << 2 | (p & 8); }
+
     __device__ __forceinline__ void finish(const ResultArguments& a, int first, int y, int x, u32 shared) const {
 #pragma unroll
         for (int m = 0; m < 2; m++) {
@@ -64,7 +69,7 @@ struct Result {
             __syncwarp();
 #pragma unroll
             for (int i = 0; i < 2 * GROUPS; i++) {
-                const u32 to = shared + (i % 2 * 8 + g) * PITCH + i / 2 * 32 + t * 8;
+                const u32 to = shared + (i % 2 * 8 + g) * PITCH + i / 2 * 32 + (t * 8 ^ turn(i % 2 * 8 + g));
                 store_shared(to, sum[m][i / 2][i % 2 * 2], sum[m][i / 2][i % 2 * 2 + 1]);
             }
             __syncwarp();
@@ -84,11 +89,10 @@ struct Result {
             const u32 chunk = first / 8 + c;
             if (chunk >= a.chunks || column >= a.width) continue;
             const u32 from = shared + p * PITCH + c * 32;
-            // Pixels 4 apart have the same banks: some read their second half first.
-            const u32 turned = p & 4 ? 16 : 0;
-            const uint4 one = load_shared_16(from + turned), other = load_shared_16(from + 16 - turned);
-            const uint4 low = turned ? other : one, high = turned ? one : other;
-            const u32 bits[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+            const u32 half = turn(p) & 16, pair = turn(p) & 8;
+            const uint4 low = load_shared_16(from + half), high = load_shared_16(from + 16 - half);
+            const u32 bits[8] = {pair ? low.z : low.x, pair ? low.w : low.y, pair ? low.x : low.z, pair ? low.y : low.w,
+                                 pair ? high.z : high.x, pair ? high.w : high.y, pair ? high.x : high.z, pair ? high.y : high.w};
             Chunk v = load_chunk(a.bias, chunk);
 #pragma unroll
             for (int k = 0; k < 8; k++) v.v[k] += __uint_as_float(bits[k]);
@@ -126,7 +130,7 @@ struct Result {
             for (int k = threadIdx.x & 31; k < samples; k += 32) {
                 const int p = k / s, output = c * s * s + i * s + k % s;
                 if (output < first || output >= first + PAIRS * 16) continue;
-                const float sum = __uint_as_float(load_shared(shared + p * PITCH + (output - first) * 4));
+                const float sum = __uint_as_float(load_shared(shared + p * PITCH + ((output - first) * 4 ^ turn(p))));
                 const float v = activate(sum + a.bias[output], a.activation);
                 to[k] = a.nearest ? v + added[p] : v;
             }

@@ -13,8 +13,9 @@
 // Values that a strip's tail has made and nobody has copied yet: two sets of rows, for scales up to MAX_SCALE.
 template <int MAX_SCALE, int COLUMNS>
 struct Staging {
-    // Neighbouring rows start 16 banks apart.
+    // Neighbouring rows start 16 banks apart; of scale 3, which has one row less than there is room for, 24.
     static constexpr int PITCH = (COLUMNS * MAX_SCALE * 4 + 63) / 128 * 128 + 64;
+    __device__ __forceinline__ static int pitch(int scale) { return scale == 3 ? PITCH + 32 : PITCH; }
     static constexpr int SET = MAX_SCALE * PITCH;
     static constexpr int BYTES = 2 * SET;
 };
@@ -74,6 +75,7 @@ struct SampleWriter {
 template <int MAX_SCALE, int VALUES, int MARGIN, int COLUMNS>
 struct Outputs {
     static constexpr int PITCH = Staging<MAX_SCALE, COLUMNS>::PITCH;
+    __device__ __forceinline__ static int pitch(int scale) { return Staging<MAX_SCALE, COLUMNS>::pitch(scale); }
     u32 to;      // output (0, 0) of the lane's first pixel in the first set
     u32 from;    // the value of that pixel in row 0 of the picture's ring
     int column;  // strip column of that pixel
@@ -102,7 +104,9 @@ struct Outputs {
     }
 };
 
-// Scales 3 and 4: two tiles of 8 outputs, as many of them as the scale has.
+// Scales 3 and 4: two tiles of 8 columns, as many of them used as the scale has outputs. Of scale 4 the columns are the
+// outputs in their order, and a lane stores two at once. Of scale 3, columns 2t and 2t + 1 of both tiles are the outputs
+// of row t, so that three rows of 8 pixels are stored at once, which meet no bank twice.
 template <class S, int MAX_SCALE, int VALUES, int MARGIN, int COLUMNS>
 struct Tail {
     // Of 48 channels, a warp cannot hold the weights of both tiles.
@@ -122,8 +126,10 @@ struct Tail {
         scale = a.scale;
 #pragma unroll
         for (int i = 0; i < 2 * GROUPS; i++) {
-            const int o = (group + i / 2) * 8 + 2 * (threadIdx.x & 3) + i % 2;
-            offset[i / 2][i % 2] = opaque(o < scale * scale ? o / scale * out.PITCH + o % scale * 4 : -1);
+            const int t = threadIdx.x & 3, pair = (group + i / 2) * 2;
+            const int row = scale == 3 ? t : pair + t / 2, place = scale == 3 ? pair + i % 2 : t % 2 * 2 + i % 2;
+            const bool used = row < scale && place < scale;
+            offset[i / 2][i % 2] = opaque(used ? row * out.pitch(scale) + place * 4 : -1);
         }
     }
 

@@ -59,9 +59,11 @@ impl Geometry {
         let of_group = |g: &GroupShape| {
             let wide = self.columns + g.reach();
             let taps = g.square * g.square + 2 * g.strip + 3;
-            taps + (g.square - 1 + ROWS) * (wide + g.square - 1) + ROWS * wide + ROWS * self.columns
+            // The even pixels of the ring, then the odd ones, 64 bytes beyond a multiple of 128.
+            let half = PIXEL * (g.square - 1 + ROWS) * (wide + g.square - 1) / 2;
+            PIXEL * (taps + ROWS * wide + ROWS * self.columns) + (half + 63) / 128 * 128 + 64 + half
         };
-        PIXEL * self.groups.iter().map(of_group).sum::<usize>()
+        self.groups.iter().map(of_group).sum()
     }
 
     /// Rows that a block goes through before its first output.

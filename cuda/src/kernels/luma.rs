@@ -62,6 +62,8 @@ struct Geometry {
 
 /// Warps that are source and sink of a chain.
 const EDGE_WARPS: usize = 4;
+/// Columns of the two tiles that a tail has for its outputs.
+const MAX_OUTPUTS: usize = 16;
 
 impl Geometry {
     fn of(width: usize) -> Option<Self> {
@@ -110,8 +112,11 @@ impl Luma {
         ensure("luma", is_supported(width, depth), || format!("no kernels for a width of {width} and {depth} layers"))?;
         ensure("luma", (2..=4).contains(&scale), || format!("no kernels for scale {scale}"))?;
         ensure("luma", !skip || width > 16, || "no kernels for a skip at width 16".into())?;
-        let inner = body.iter().flat_map(|layer| layer_fragments(width, layer, width)).collect::<Vec<_>>();
-        let last = if scale == 2 { paired_tail(width, &tail) } else { layer_fragments(width, &tail, 16) };
+        let inner = body.iter().flat_map(|layer| layer_fragments(width, layer, width, Some)).collect::<Vec<_>>();
+        let place = |column| tail_output(scale, column);
+        let last =
+            if scale == 2 { paired_tail(width, &tail) } else { layer_fragments(width, &tail, MAX_OUTPUTS, place) };
+        let tail_bias = (0..MAX_OUTPUTS).map(|column| place(column).map_or(0.0, |output| tail.bias[output]));
         let biases: Vec<f32> = body.iter().flat_map(|layer| layer.bias.iter().copied()).collect();
         Ok(Self {
             width,
@@ -122,7 +127,7 @@ impl Luma {
             body: Buffer::from_slice(device, &inner)?,
             tail: Buffer::from_slice(device, &last)?,
             body_bias: Buffer::from_slice(device, &biases)?,
-            tail_bias: Buffer::from_slice(device, tail.bias)?,
+            tail_bias: Buffer::from_slice(device, &tail_bias.collect::<Vec<_>>())?,
         })
     }
 
@@ -287,20 +292,35 @@ fn head_fragments(head: &Layer<'_>) -> Vec<f16> {
         .collect()
 }
 
-/// Fragments `[ky][kx][inputs / 16][outputs / 8]`, outputs filled up with zeros.
-fn layer_fragments(inputs: usize, layer: &Layer<'_>, outputs: usize) -> Vec<f16> {
-    let mut all = Vec::with_capacity(9 * inputs * outputs);
+/// Fragments `[ky][kx][inputs / 16][columns / 8]`; `output` says what is in a column, zeros where it is None.
+fn layer_fragments(
+    inputs: usize,
+    layer: &Layer<'_>,
+    columns: usize,
+    output: impl Fn(usize) -> Option<usize>,
+) -> Vec<f16> {
+    let mut all = Vec::with_capacity(9 * inputs * columns);
     for tap in 0..9 {
         for slice in 0..inputs / DEPTH {
-            for group in 0..outputs / OUTPUTS {
+            for group in 0..columns / OUTPUTS {
                 all.extend(fragment(|row, column| {
-                    let output = group * OUTPUTS + column;
-                    layer.weight.get((output * inputs + slice * DEPTH + row) * 9 + tap).copied().unwrap_or(0.0)
+                    let weight = |output: usize| layer.weight[(output * inputs + slice * DEPTH + row) * 9 + tap];
+                    output(group * OUTPUTS + column).map_or(0.0, weight)
                 }));
             }
         }
     }
     all
+}
+
+/// The output in a column of the tail's two tiles, as `tail.cuh` has them.
+fn tail_output(scale: usize, column: usize) -> Option<usize> {
+    if scale != 3 {
+        return (column < scale * scale).then_some(column);
+    }
+    let (tile, pair, second) = (column / OUTPUTS, column % OUTPUTS / 2, column % 2);
+    let (row, place) = (pair, 2 * tile + second);
+    (row < scale && place < scale).then(|| row * scale + place)
 }
 
 /// Fragments of a tail of four outputs, which uses a fragment for two kernel rows: columns 0..3 have row i, columns 4..7

@@ -10,6 +10,7 @@ pub mod luma;
 pub mod norm;
 pub mod pack;
 pub mod resample;
+pub mod shuffle;
 pub mod slice;
 pub mod star;
 pub mod unpack;

@@ -5,7 +5,8 @@ use ptx_standin::harness;
 use srup_cuda::kernels::depthwise::{Depthwise, Window};
 use srup_cuda::kernels::elementwise::{add, product, star_product};
 use srup_cuda::kernels::norm::Norm;
-use srup_cuda::{Device, Launch, Map, run};
+use srup_cuda::kernels::shuffle::pixel_shuffle;
+use srup_cuda::{Device, Image, Launch, Map, run};
 
 /// Odd ones, and around the sizes of blocks.
 const SIZES: [(usize, usize); 6] = [(1, 1), (1, 37), (5, 1), (4, 16), (9, 17), (13, 33)];
@@ -169,6 +170,29 @@ fn sums_and_products() {
 }
 
 #[test]
+fn pixel_shuffles() {
+    let Some(device) = device() else { return };
+    for (height, width) in SIZES {
+        for (factor, planes) in [(1, 5), (2, 3), (3, 2), (4, 1)] {
+            let channels = planes * factor * factor;
+            let input = Side::new(&device, (height, width), channels, 14);
+            let (tall, wide) = (factor * height, factor * width);
+            let output = Image::allocate(&device, planes, tall, wide).unwrap();
+            let launch = pixel_shuffle(input.map.range(0, channels), factor, &output).unwrap();
+            run(&device, &[launch]).unwrap();
+            let mut found = vec![0.0f32; planes * tall * wide];
+            output.buffer().read(bytemuck::cast_slice_mut(&mut found)).unwrap();
+            for (i, &found) in found.iter().enumerate() {
+                let (c, y, x) = (i / (tall * wide), i / wide % tall, i % wide);
+                let channel = (c * factor + y % factor) * factor + x % factor;
+                let expected = input.at((y / factor) as isize, (x / factor) as isize, channel);
+                assert_eq!(f64::from(found), expected, "plane {c} ({y}, {x}) of factor {factor}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let Some(device) = device() else { return };
     let [a, b] = [(3, 5), (5, 3)].map(|size| Side::new(&device, size, 16, 1));
@@ -177,6 +201,8 @@ fn what_does_not_fit_is_refused() {
     assert!(norm.launch(&a.map, &a.map).unwrap_err().to_string().contains("16 channels for a norm of 48"));
     let window = Window { rows: 3, columns: 3, dilation: 1 };
     let depthwise = Depthwise::new(&device, window, &[0.0; 144], &[0.0; 16]).unwrap();
+    let image = Image::allocate(&device, 4, 6, 10).unwrap();
+    assert!(pixel_shuffle(a.map.range(0, 12), 2, &image).unwrap_err().to_string().contains("12 channels of 5x3"));
     let (all, error) = (a.map.all(), "in place");
     assert!(depthwise.launch(all, None, all).unwrap_err().to_string().contains(error));
 }

@@ -9,10 +9,12 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::tensor::Tensor;
 
+mod bands;
 pub mod cpu;
 pub mod cuda;
 mod host;
 pub mod reference;
+pub(crate) mod tiles;
 
 /// Where a network runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -162,16 +164,24 @@ pub trait Lane: Send {
     }
 }
 
-/// Opens a backend; `threads` is 0 for all that the process may use.
+/// Opens a backend on the first device, or that of the environment; `threads` is 0 for all that the process may use.
 ///
 /// # Errors
 /// [`Error::Backend`] if it cannot be had here. `Auto` takes the CPU where CUDA cannot be had, and logs why.
 pub fn open(kind: BackendKind, threads: usize) -> Result<Arc<dyn Backend>, Error> {
+    open_on(kind, threads, None)
+}
+
+/// [`open`] on the device of that number, where a device is used.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_on(kind: BackendKind, threads: usize, device: Option<usize>) -> Result<Arc<dyn Backend>, Error> {
     match kind {
         BackendKind::Reference => Ok(Arc::new(reference::Reference)),
         BackendKind::Cpu => Ok(Arc::new(cpu::Cpu::new(threads)?)),
-        BackendKind::Cuda => Ok(Arc::new(cuda::Cuda::new()?)),
-        BackendKind::Auto => match cuda::Cuda::new() {
+        BackendKind::Cuda => Ok(Arc::new(cuda::Cuda::new(device)?)),
+        BackendKind::Auto => match cuda::Cuda::new(device) {
             Ok(cuda) => Ok(Arc::new(cuda)),
             Err(e) => {
                 tracing::info!("{e}; taking the CPU");
@@ -181,15 +191,23 @@ pub fn open(kind: BackendKind, threads: usize) -> Result<Arc<dyn Backend>, Error
     }
 }
 
-/// A backend on `threads` threads and a lane of it for a plan.
+/// A backend as of [`open_on`], and a lane of it for a plan.
 ///
 /// # Errors
-/// As [`open`] and [`Backend::lane`]. `Auto` takes the CPU where CUDA cannot run the plan, and logs why.
-pub fn lane(kind: BackendKind, threads: usize, plan: &Plan) -> Result<(Arc<dyn Backend>, Box<dyn Lane>), Error> {
-    let backend = open(kind, threads)?;
-    match backend.lane(plan) {
+/// As [`open`] and [`Backend::lane`]. Where memory is short for whole frames, they are computed in bands, with the same
+/// result; `Auto` takes the CPU where CUDA cannot run the plan. Both are logged.
+pub fn lane(
+    kind: BackendKind,
+    threads: usize,
+    device: Option<usize>,
+    plan: &Plan,
+) -> Result<(Arc<dyn Backend>, Box<dyn Lane>), Error> {
+    let backend = open_on(kind, threads, device)?;
+    match bands::lane(&*backend, plan) {
         Ok(lane) => Ok((backend, lane)),
-        Err(e @ (Error::Backend { .. } | Error::Memory { .. })) if kind == BackendKind::Auto => {
+        Err(e @ (Error::Backend { .. } | Error::Memory { .. } | Error::DeviceMemory { .. }))
+            if kind == BackendKind::Auto =>
+        {
             tracing::info!("{e}; taking the CPU");
             let backend = Arc::new(cpu::Cpu::new(threads)?);
             let lane = backend.lane(plan)?;

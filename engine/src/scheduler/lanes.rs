@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::pacing::Setup;
 use super::reuse::Chain;
-use super::tiles::{TileLane, Tiling};
 use super::{Options, calibration};
+use crate::backend::tiles::{TileLane, Tiling};
 use crate::backend::{self, Backend, Lane, Plan, cpu::Cpu};
 use crate::frame::region::{self, Region};
 use crate::frame::{Frame, FrameMut, FrameRef, Kernel, VideoInfo};
@@ -182,7 +182,7 @@ fn open_lanes(
         let most = if options.window == 0 { MAX_CPU_LANES } else { options.window };
         threads.min(most).min(MAX_CPU_LANES)
     };
-    let (backend, first) = backend::lane(options.backend, threads / at_once, plan)?;
+    let (backend, first) = backend::lane(options.backend, threads / at_once, options.device, plan)?;
     let mut lanes = vec![Lanes::new(&*backend, first, plan, tiling, options.scale)?];
     let wanted = match backend.kind() {
         BackendKind::Cuda if options.window > 0 => DEVICE_LANES[usize::from(options.live)].min(options.window),
@@ -194,7 +194,7 @@ fn open_lanes(
         let lane = sibling.lane(plan).and_then(|lane| Lanes::new(&*sibling, lane, plan, tiling, options.scale));
         match lane {
             Ok(lane) => lanes.push(lane),
-            Err(e @ (Error::Memory { .. } | Error::Backend { .. })) => {
+            Err(e @ (Error::Memory { .. } | Error::DeviceMemory { .. })) => {
                 tracing::info!("{e}; lanes: {} in place of {wanted}", lanes.len());
                 break;
             }

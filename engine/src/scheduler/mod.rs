@@ -19,7 +19,6 @@ mod scheduler;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod tiles;
 mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,6 +12,8 @@ pub struct Options {
     pub scale: usize,
     /// Where networks run.
     pub backend: BackendKind,
+    /// Number of the device, where the backend has several; None for the first, or that of the environment.
+    pub device: Option<usize>,
     /// In which numbers.
     pub precision: Precision,
     /// CPU threads; 0 for as many as the process may use.
@@ -35,6 +37,7 @@ impl Options {
             ladder,
             scale,
             backend: BackendKind::Auto,
+            device: None,
             precision: Precision::Auto,
             threads: 0,
             window: 0,

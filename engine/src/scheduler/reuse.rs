@@ -7,7 +7,7 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::changes::Changes;
-use super::tiles::{Tiling, reach};
+use crate::backend::tiles::{Tiling, reach};
 use crate::frame::region::Region;
 use crate::frame::{Frame, VideoInfo};
 use crate::model::Model;

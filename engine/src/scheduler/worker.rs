@@ -110,7 +110,7 @@ impl<J: Job> Worker<J> {
             catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(fault(&*payload)))
         };
         let error = match run(&mut self.lanes, errand) {
-            Err(error @ Error::Backend { .. }) => error,
+            Err(error @ (Error::Backend { .. } | Error::DeviceMemory { .. })) => error,
             result => return result,
         };
         let Some(recovery) = self.recovery.take() else { return Err(error) };

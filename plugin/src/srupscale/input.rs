@@ -96,10 +96,7 @@ impl SrUpscale {
             .timestamp(pts)
             .duration(buffer.duration())
             .values(jitter, 1.0, 1_000_000)
-            .stats(
-                gst::format::Buffers::from_u64(self.stats().frames),
-                gst::format::Buffers::from_u64(dropped),
-            )
+            .stats(gst::format::Buffers::from_u64(self.stats().frames), gst::format::Buffers::from_u64(dropped))
             .src(&*self.obj())
             .build();
         drop(entrance);
@@ -211,7 +208,8 @@ impl SrUpscale {
                 true
             }
             gst::QueryViewMut::AcceptCaps(query) => {
-                let possible = caps::transform(&query.caps_owned(), Way::Up, lock(&self.settings).scale_factor as i32, None);
+                let possible =
+                    caps::transform(&query.caps_owned(), Way::Up, lock(&self.settings).scale_factor as i32, None);
                 query.set_result(!possible.is_empty());
                 true
             }

@@ -67,7 +67,7 @@ impl Settings {
     /// Opens models and backend once, so that a wrong setting is told before the first frame.
     pub fn check(&self) -> Result<(), Failure> {
         self.models(None)?;
-        backend::open(self.backend_kind(), self.threads as usize)?;
+        backend::open_on(self.backend_kind(), self.threads as usize, self.device_number())?;
         Ok(())
     }
 
@@ -82,6 +82,7 @@ impl Settings {
         let options = Options::new(self.models(target)?, self.scale_factor as usize);
         Ok(Options {
             backend: self.backend_kind(),
+            device: self.device_number(),
             precision: self.precision.into(),
             threads: self.threads as usize,
             window: self.max_in_flight as usize,
@@ -105,6 +106,10 @@ impl Settings {
 
     fn backend_kind(&self) -> BackendKind {
         self.backend.into()
+    }
+
+    fn device_number(&self) -> Option<usize> {
+        self.device.try_into().ok()
     }
 
     /// Sets a property.

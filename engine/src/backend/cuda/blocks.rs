@@ -6,6 +6,7 @@ use srup_cuda::kernels::depthwise::{Depthwise, Window};
 use srup_cuda::kernels::elementwise::{add, product, star_product};
 use srup_cuda::kernels::large_kernel::{LargeKernel, Share};
 use srup_cuda::kernels::norm::Norm;
+use srup_cuda::kernels::shuffle::pixel_shuffle;
 use srup_cuda::kernels::star::Star;
 use srup_cuda::{ALIGNMENT, Buffer, Device, Image, Launch, Map};
 
@@ -33,6 +34,7 @@ struct Step {
 enum Kernel {
     Conv { conv: conv::Conv, inputs: Vec<Part>, activation: conv::Activation, residual: Option<(usize, f32)> },
     Tail { conv: conv::Conv, input: Part, nearest: usize, factor: usize },
+    Shuffle { input: usize, factor: usize },
     Norm { norm: Norm, input: usize },
     Depthwise { conv: Depthwise, channels: usize, input: usize, from: usize, to: usize, residual: Option<usize> },
     Star { residual: usize, gates: usize, gate: usize, values: usize },
@@ -147,6 +149,7 @@ impl Kernel {
                 let conv = dense(device, conv, &[input])?;
                 Self::Tail { conv, input, nearest: *nearest, factor: *factor }
             }
+            &Kind::Shuffle { input, factor } => Self::Shuffle { input, factor },
             Kind::Norm { norm, input } => {
                 Self::Norm { norm: Norm::new(device, &norm.weight, &norm.bias)?, input: *input }
             }
@@ -201,6 +204,11 @@ impl Kernel {
                 };
                 conv.launch(Input::Maps(&[first(places, input)]), conv::Activation::None, None, target)
             }
+            Self::Shuffle { input, factor } => {
+                let target = image(places, output);
+                let channels = target.shape().0 * factor * factor;
+                pixel_shuffle(map(places, *input).range(0, channels), *factor, target)
+            }
             Self::Norm { norm, input } => norm.launch(map(places, *input), map(places, output)),
             Self::Depthwise { conv, channels, input, from, to, residual } => {
                 let range = |value: usize, first: usize| map(places, value).range(first, *channels);
@@ -243,7 +251,7 @@ fn map(places: &[Place], value: usize) -> &Map {
 fn image(places: &[Place], value: usize) -> &Image {
     match &places[value] {
         Place::Image(image) => image,
-        Place::Map(_) => unreachable!("lowering gives images to tails"),
+        Place::Map(_) => unreachable!("lowering gives images to tails and shuffles"),
     }
 }
 

@@ -60,6 +60,13 @@ pub enum Kind<'a> {
         /// Of the pixel shuffle.
         factor: usize,
     },
+    /// A map's channels shuffled into planes.
+    Shuffle {
+        /// A map.
+        input: usize,
+        /// Of the pixel shuffle.
+        factor: usize,
+    },
     /// Of one map.
     Norm {
         /// Factors and offsets.
@@ -136,7 +143,7 @@ impl Kind<'_> {
                 inputs.iter().map(|part| part.value).chain(residual.map(|(v, _)| v)).collect()
             }
             Self::Tail { input, nearest, .. } => vec![*input, *nearest],
-            Self::Norm { input, .. } => vec![*input],
+            Self::Norm { input, .. } | Self::Shuffle { input, .. } => vec![*input],
             Self::Depthwise { input, residual, .. } => std::iter::once(*input).chain(*residual).collect(),
             Self::Star { residual, gates, values, .. } => vec![*residual, *gates, *values],
             Self::Product(a, b) | Self::Add(a, b, _) => vec![*a, *b],
@@ -256,6 +263,7 @@ impl<'a> Lowering<'a> {
             Block::LayerNorm(norm) => self.push(norm.weight.len(), Kind::Norm { norm, input: first }),
             Block::StarDistillation(star) => self.star(star, first)?,
             Block::LargeKernelAttention(attention) => self.attention(attention, first)?,
+            Block::PixelShuffle { factor } if step.output == network.output => self.shuffle(first, *factor)?,
             Block::Add { scale } => self.push(self.channels(first), Kind::Add(first, inputs[1], *scale)),
             other => return Err(unsupported(other)),
         };
@@ -349,6 +357,16 @@ impl<'a> Lowering<'a> {
         for step in module.steps {
             self.done[step] = true;
         }
+    }
+
+    /// A pixel shuffle that nothing is done before or after.
+    fn shuffle(&mut self, input: usize, factor: usize) -> Result<usize, Error> {
+        let Value::Map { channels } = self.values[input] else {
+            return Err(refused(format!("its pixel shuffle takes more than {IMAGE_CHANNELS} channels")));
+        };
+        let output = self.value(Value::Image { channels: channels / (factor * factor), factor });
+        self.operations.push(Operation { kind: Kind::Shuffle { input, factor }, output });
+        Ok(output)
     }
 
     fn star(&mut self, star: &'a StarDistillation, input: usize) -> Result<usize, Error> {

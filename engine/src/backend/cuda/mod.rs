@@ -1,10 +1,12 @@
 //! Networks on an NVIDIA GPU, in f16 through kernels of our own.
 //!
 //! A network is taken apart into operations that the device has kernels for (`lower`), their values get places in one
-//! block of memory (`arena`), and with the frame's own steps around them they become the launches of a lane.
+//! block of memory (`arena`), and with the frame's own steps around them (`conversion`) they become the launches of a
+//! lane's rung.
 
 mod arena;
 mod blocks;
+mod conversion;
 mod frame;
 mod lane;
 mod lower;
@@ -17,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use srup_cuda::kernels::luma::Sums;
 use srup_cuda::{Buffer, Device, Issue, run, time};
 
-use self::lane::{CudaLane, Rungs};
+use self::lane::CudaLane;
 use self::network::DeviceNetwork;
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
@@ -40,18 +42,20 @@ struct Shared {
 }
 
 impl Cuda {
-    /// On device 0, or on the one that the environment variable `SRUP_CUDA_DEVICE` numbers. With `SRUP_CUDA_GRAPHS=0`
+    /// On that device; without a number on the one that the environment variable `SRUP_CUDA_DEVICE` gives, else on the
+    /// first. With `SRUP_CUDA_GRAPHS=0`
     /// kernels are started one by one, which profilers show better, in place of one graph a frame.
     ///
     /// # Errors
     /// [`Error::Backend`]: no driver, no such device, or one that is too old.
-    pub fn new() -> Result<Self, Error> {
-        let index = match std::env::var("SRUP_CUDA_DEVICE") {
-            Ok(text) => text.parse().map_err(|_| {
+    pub fn new(device: Option<usize>) -> Result<Self, Error> {
+        let index = match (device, std::env::var("SRUP_CUDA_DEVICE")) {
+            (Some(index), _) => index,
+            (None, Ok(text)) => text.parse().map_err(|_| {
                 let reason = format!("SRUP_CUDA_DEVICE is '{text}': give the number of a device, 0 for the first");
                 Error::Backend { backend: "cuda", reason }
             })?,
-            Err(_) => 0,
+            (None, Err(_)) => 0,
         };
         let plain = std::env::var("SRUP_CUDA_GRAPHS").is_ok_and(|v| v == "0");
         let issue = if plain { Issue::Calls } else { Issue::Graph };
@@ -112,14 +116,12 @@ impl Cuda {
 impl Backend for Cuda {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         let sums = self.sums(plan.precision)?;
-        let lanes = plan.ladder.iter().map(|model| {
-            let network = match model {
-                Model::Network(network) => Some(self.prepared(network, sums)?),
-                Model::Resample(_) => None,
-            };
-            CudaLane::new(&self.device, plan, model, network.as_ref(), self.issue)
-        });
-        Ok(Box::new(Rungs { lanes: lanes.collect::<Result<_, _>>()?, started: 0 }))
+        let network = |model: &Model| match model {
+            Model::Network(network) => Ok(Some(self.prepared(network, sums)?)),
+            Model::Resample(_) => Ok(None),
+        };
+        let networks = plan.ladder.iter().map(network).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Box::new(CudaLane::new(&self.device, plan, networks, self.issue)?))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
@@ -147,6 +149,14 @@ impl Backend for Cuda {
 
 impl From<srup_cuda::Error> for Error {
     fn from(error: srup_cuda::Error) -> Self {
-        Self::Backend { backend: "cuda", reason: error.to_string() }
+        match error {
+            srup_cuda::Error::Memory { kind, needed, available } => Self::DeviceMemory {
+                backend: "cuda",
+                kind,
+                needed_kib: needed.div_ceil(1024),
+                available_kib: available / 1024,
+            },
+            error => Self::Backend { backend: "cuda", reason: error.to_string() },
+        }
     }
 }

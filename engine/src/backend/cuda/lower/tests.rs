@@ -12,6 +12,7 @@ fn names(lowered: &Lowered<'_>) -> Vec<&'static str> {
         Kind::Conv { residual: None, .. } => "conv",
         Kind::Conv { .. } => "conv+",
         Kind::Tail { .. } => "tail",
+        Kind::Shuffle { .. } => "shuffle",
         Kind::Norm { .. } => "norm",
         Kind::Depthwise { .. } => "depthwise",
         Kind::Star { .. } => "star",

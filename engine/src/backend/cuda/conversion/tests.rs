@@ -2,17 +2,19 @@
 
 use ptx_standin::harness;
 
+use super::super::frame::sample;
 use super::*;
-use crate::frame::convert::{Aside, Packer, Unpacker};
+use crate::frame::convert::{Aside, NotFinite, Packer, Unpacker};
 use crate::frame::{Colour, Frame as HostFrame, Matrix, Range, Siting};
 use crate::tensor::Tensor;
+use srup_cuda::Sample;
 
 const SIZES: [(usize, usize); 6] = [(1, 1), (1, 2), (3, 5), (17, 9), (71, 6), (36, 20)];
 const SITINGS: [Siting; 4] = [Siting::LEFT, Siting::CENTER, Siting::TOP_LEFT, Siting::TOP];
 
 /// The device, where there is one; else the test of that name runs again where the stand-in is one.
 fn device(test: &str) -> Option<Device> {
-    let name = format!("backend::cuda::frame::tests::{test}");
+    let name = format!("backend::cuda::conversion::tests::{test}");
     match harness::rerun(&name, &[("SRUP_STANDIN_ORDER", "shuffled:9")]) {
         None => Some(Device::open(0).unwrap()),
         Some(outcome) => {
@@ -72,6 +74,21 @@ fn compare(a: &HostFrame, b: &HostFrame) -> (usize, usize, u32) {
     (differ, all, most)
 }
 
+/// A frame in flight and its way round a model.
+fn on_the_way(
+    device: &Device,
+    input: &VideoInfo,
+    output: &VideoInfo,
+    domain: Domain,
+    images: bool,
+) -> (Frame, Passage) {
+    let conversion = Conversion::new(device, input, output, domain).unwrap();
+    let frame = Frame::new(device, input, output).unwrap();
+    let room = Buffer::new(device, conversion.room(images)).unwrap();
+    let passage = conversion.passage(&frame, images, &room).unwrap();
+    (frame, passage)
+}
+
 struct Case {
     input: VideoInfo,
     domain: Domain,
@@ -94,12 +111,12 @@ fn check(device: &Device, case: &Case) -> (usize, usize) {
     let mut expected = HostFrame::with_padding(&output, padding);
     Packer::new(&input, &output, domain).run(&model, &aside, &mut expected.view_mut()).unwrap();
 
-    let frame = Conversion::new(device, &input, &output, domain).unwrap().frame(true).unwrap();
+    let (frame, passage) = on_the_way(device, &input, &output, domain, true);
     let mut up = vec![0xff; frame.upload().bytes()];
     frame.gather(&source.view(), &mut up);
     frame.upload().write(&up).unwrap();
-    srup_cuda::run(device, frame.before()).unwrap();
-    match frame.ends() {
+    srup_cuda::run(device, &passage.before).unwrap();
+    match &passage.ends {
         None => assert!(matches!(domain, Domain::Each(_)), "{what}"),
         Some(Ends::Planes { .. }) => panic!("{what}: images were asked for"),
         Some(Ends::Images { input, output }) => {
@@ -113,7 +130,7 @@ fn check(device: &Device, case: &Case) -> (usize, usize) {
             output.buffer().write(bytemuck::cast_slice(&model.data)).unwrap();
         }
     }
-    srup_cuda::run(device, frame.after()).unwrap();
+    srup_cuda::run(device, &passage.after).unwrap();
     let mut down = vec![0; frame.download().bytes()];
     frame.download().read(&mut down).unwrap();
     let mut found = HostFrame::with_padding(&output, padding);
@@ -185,14 +202,14 @@ fn a_luma_network_works_in_the_frame_itself() {
     for format in [PixelFormat::P010Le, PixelFormat::Gray8, PixelFormat::Bgra] {
         let input = VideoInfo::new(format, 18, 5, Colour::default()).unwrap();
         let output = input.scaled(2).unwrap();
-        let frame = Conversion::new(&device, &input, &output, Domain::Luma).unwrap().frame(false).unwrap();
-        let Some(Ends::Planes { input: from, output: to }) = frame.ends() else { panic!("{format}: planes") };
+        let (_, passage) = on_the_way(&device, &input, &output, Domain::Luma, false);
+        let Some(Ends::Planes { input: from, output: to }) = passage.ends else { panic!("{format}: planes") };
         assert_eq!((from.size(), to.size()), ((5, 18), (10, 36)));
         let packed = format.family() == Family::Rgb;
         assert_eq!(from.sample(), if packed { Sample::F32 } else { sample(format, 0, 0) });
-        assert_eq!(frame.after().len(), usize::from(packed));
+        assert_eq!(passage.after.len(), usize::from(packed));
         // Nothing goes round the network with grey.
-        assert_eq!(frame.before().is_empty(), format == PixelFormat::Gray8);
+        assert_eq!(passage.before.is_empty(), format == PixelFormat::Gray8);
     }
 }
 
@@ -201,18 +218,18 @@ fn a_value_that_is_no_number_comes_down_as_an_error_once() {
     let Some(device) = device("a_value_that_is_no_number_comes_down_as_an_error_once") else { return };
     let input = VideoInfo::new(PixelFormat::I420, 6, 4, Colour::default()).unwrap();
     let output = input.scaled(2).unwrap();
-    let frame = Conversion::new(&device, &input, &output, Domain::Rgb).unwrap().frame(true).unwrap();
+    let (frame, passage) = on_the_way(&device, &input, &output, Domain::Rgb, true);
     let source = noisy(&input, 0);
-    let Some(Ends::Images { output: image, .. }) = frame.ends() else { panic!("images") };
+    let Some(Ends::Images { output: image, .. }) = &passage.ends else { panic!("images") };
     let pass = |value: f32| {
         let mut up = vec![0; frame.upload().bytes()];
         frame.gather(&source.view(), &mut up);
         frame.upload().write(&up).unwrap();
-        srup_cuda::run(&device, frame.before()).unwrap();
+        srup_cuda::run(&device, &passage.before).unwrap();
         let mut model = model_output(3, &output);
         model.data[200] = value;
         image.buffer().write(bytemuck::cast_slice(&model.data)).unwrap();
-        srup_cuda::run(&device, frame.after()).unwrap();
+        srup_cuda::run(&device, &passage.after).unwrap();
         let mut down = vec![0; frame.download().bytes()];
         frame.download().read(&mut down).unwrap();
         frame.scatter(&down, &mut HostFrame::new(&output).view_mut())

@@ -1,7 +1,7 @@
 //! A picture in tiles, each computed from a crop that reaches so far beyond it that no difference can be seen.
 
+use super::Lane;
 use crate::Error;
-use crate::backend::Lane;
 use crate::frame::region::{self, Region};
 use crate::frame::{Frame, FrameMut, FrameRef, VideoInfo};
 use crate::model::Model;
@@ -33,11 +33,11 @@ pub struct Tiling {
 }
 
 impl Tiling {
-    /// Tiles of that size with `halo` pixels around; all even. None if one crop would be larger than the frame.
+    /// Tiles of that size with `halo` pixels around. None if a number is odd or a tile has no pixels. A crop that would be
+    /// larger than the frame is as large as the frame.
     pub fn new(input: &VideoInfo, (width, height): (usize, usize), halo: usize) -> Option<Self> {
-        let tiling = Self { frame: (input.width, input.height), tile: (width, height), halo };
-        let (crop_width, crop_height) = tiling.crop_size();
-        (crop_width <= input.width && crop_height <= input.height).then_some(tiling)
+        let even = width % 2 == 0 && height % 2 == 0 && halo % 2 == 0 && width > 0 && height > 0;
+        even.then_some(Self { frame: (input.width, input.height), tile: (width, height), halo })
     }
 
     /// Width and height of every crop. It has the frame's parity, so that it begins at even pixels at the frame's end too.
@@ -116,6 +116,7 @@ impl TileLane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::bands::Bands;
     use crate::backend::{Backend, Plan, cpu::Cpu};
     use crate::frame::{Colour, Kernel, PixelFormat, Siting};
     use crate::network::{LargeKernel, Luma, Network, Preset, Sdan};
@@ -183,6 +184,30 @@ mod tests {
                 let sdan = Model::Network(Arc::new(Network::random(sdan.clone(), scale, 5)));
                 check(&sdan, scale, &info, (16, 24));
             }
+        }
+    }
+
+    #[test]
+    fn bands_are_the_frame() {
+        let cpu = Cpu::new(2).unwrap();
+        for (format, width, height) in
+            [(PixelFormat::I420, 33, 91), (PixelFormat::Rgb, 20, 64), (PixelFormat::P010Le, 7, 120)]
+        {
+            let info = VideoInfo::new(format, width, height, Colour::default()).unwrap();
+            let ladder = vec![luma(2), Model::Resample(Kernel::Bicubic)];
+            let plan = Plan { ladder, ..Plan::new(luma(2), 2, &info).unwrap() };
+            let (input, mut whole) = (noise(&info), Frame::new(&plan.output));
+            let mut lane = cpu.lane(&plan).unwrap();
+            for count in [2, 3, 4] {
+                let mut bands = Bands::new(&cpu, &plan, count).unwrap().unwrap();
+                for rung in [1, 0] {
+                    lane.process(rung, &input.view(), &mut whole.view_mut()).unwrap();
+                    let mut banded = Frame::new(&plan.output);
+                    bands.process(rung, &input.view(), &mut banded.view_mut()).unwrap();
+                    assert!(banded == whole, "{format} in {count} bands, rung {rung}");
+                }
+            }
+            assert!(Bands::new(&cpu, &plan, 1).is_none());
         }
     }
 }
