@@ -13,8 +13,8 @@ if [ ! -d "$vectors" ]; then
 fi
 
 scripts/setup.sh build
-cargo build --release -p srup-examples --example golden
-cargo build --release -p srup-benches --bin gpu
+# At once: apart, they would have dependencies with other features, and everything be built twice.
+cargo build --release -p srup-examples --example golden -p srup-benches --bin gpu
 rm -rf "$bundle"
 mkdir -p "$bundle/bin" "$bundle/golden"
 strip -o "$bundle/bin/golden" "$target/release/examples/golden"
