@@ -4,6 +4,8 @@
 
 #[path = "cuda/faults.rs"]
 mod faults;
+#[path = "cuda/flights.rs"]
+mod flights;
 #[path = "cuda/frames.rs"]
 mod frames;
 #[path = "cuda/golden.rs"]

@@ -194,7 +194,7 @@ fn open_lanes(
         let lane = sibling.lane(plan).and_then(|lane| Lanes::new(&*sibling, lane, plan, tiling, options.scale));
         match lane {
             Ok(lane) => lanes.push(lane),
-            Err(e @ (Error::Memory { .. } | Error::DeviceMemory { .. })) => {
+            Err(e @ (Error::Memory { .. } | Error::DeviceMemory { .. } | Error::Backend { .. })) => {
                 tracing::info!("{e}; lanes: {} in place of {wanted}", lanes.len());
                 break;
             }
