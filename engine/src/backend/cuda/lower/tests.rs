@@ -12,6 +12,7 @@ fn names(lowered: &Lowered<'_>) -> Vec<&'static str> {
         Kind::Conv { residual: None, .. } => "conv",
         Kind::Conv { .. } => "conv+",
         Kind::Tail { .. } => "tail",
+        Kind::Shuffle { .. } => "shuffle",
         Kind::Norm { .. } => "norm",
         Kind::Depthwise { .. } => "depthwise",
         Kind::Star { .. } => "star",
@@ -91,4 +92,19 @@ fn blocks_without_kernels_are_named() {
         let text = lower(&network(name, 2)).unwrap_err().to_string();
         assert!(text.contains(family) && text.contains("backend=cpu"), "{text}");
     }
+}
+
+#[test]
+fn a_pixel_shuffle_alone_makes_an_image_of_a_map() {
+    let shuffle = |channels| {
+        let steps = vec![Step { block: Block::PixelShuffle { factor: 3 }, inputs: vec![0], output: 1 }];
+        Network { channels, steps, output: 1, values: 2, ..network("luma-s", 3) }
+    };
+    let wide = shuffle(18);
+    let lowered = lower(&wide).unwrap();
+    assert_in_order(&lowered);
+    assert_eq!(names(&lowered), ["shuffle"]);
+    assert_eq!(lowered.values, [Value::Map { channels: 18 }, Value::Image { channels: 2, factor: 3 }]);
+    let text = lower(&shuffle(4)).unwrap_err().to_string();
+    assert!(text.contains("more than 4 channels"), "{text}");
 }
