@@ -50,7 +50,7 @@ impl CudaLane {
         let mut slot = Slot::new(device, frame.upload(), frame.download(), issue)?;
         let programs = demands.iter().map(|demand| Ok(slot.add(demand.launches(&frame, &arena)?)?));
         let programs = programs.collect::<Result<Vec<_>, Error>>()?;
-        let rung = |((model, program), network): ((&Model, usize), _)| Rung {
+        let rung = |((model, program), network): ((&Model, usize), Option<Arc<DeviceNetwork>>)| Rung {
             model: model.name().to_owned(),
             program,
             _network: network,

@@ -93,3 +93,18 @@ fn blocks_without_kernels_are_named() {
         assert!(text.contains(family) && text.contains("backend=cpu"), "{text}");
     }
 }
+
+#[test]
+fn a_pixel_shuffle_alone_makes_an_image_of_a_map() {
+    let shuffle = |channels| {
+        let steps = vec![Step { block: Block::PixelShuffle { factor: 3 }, inputs: vec![0], output: 1 }];
+        Network { channels, steps, output: 1, values: 2, ..network("luma-s", 3) }
+    };
+    let wide = shuffle(18);
+    let lowered = lower(&wide).unwrap();
+    assert_in_order(&lowered);
+    assert_eq!(names(&lowered), ["shuffle"]);
+    assert_eq!(lowered.values, [Value::Map { channels: 18 }, Value::Image { channels: 2, factor: 3 }]);
+    let text = lower(&shuffle(4)).unwrap_err().to_string();
+    assert!(text.contains("more than 4 channels"), "{text}");
+}
