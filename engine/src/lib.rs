@@ -1,6 +1,6 @@
 //! Frames in, better frames out, in the same order: colour, networks and backends of srupscale.
 //!
-//! [`Upscaler`] is all that most callers need.
+//! [`Upscaler`] takes one frame at a time; [`scheduler::Scheduler`] has several in flight and can hold a frame rate.
 
 pub mod backend;
 mod error;

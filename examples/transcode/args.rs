@@ -52,6 +52,10 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Encoding")]
     pub encoder_option: Vec<(String, String)>,
 
+    /// Write what every lane did, and when, for ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE", help_heading = "Upscaling")]
+    pub trace: Option<PathBuf>,
+
     /// Deinterlace what is marked as interlaced (FFmpeg's bwdif, one frame for each frame)
     #[arg(long)]
     pub deinterlace: bool,

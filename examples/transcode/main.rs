@@ -25,7 +25,7 @@ use clap::Parser;
 use ffmpeg_next::format::format;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::util::log;
-use srup_examples::{Ending, Failure, finish};
+use srup_examples::{Ending, Failure, finish, trace};
 
 use args::Args;
 use convert::Shape;
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Ending, Failure> {
     ffmpeg_next::init().map_err(|error| Failure::new(format!("FFmpeg cannot be started: {error}")))?;
+    let _trace = args.trace.as_deref().map(trace::record).transpose()?;
     // What libraries print would break the progress bar; what matters comes back as an error.
     log::set_level(log::Level::Fatal);
     let container = files::check(&args.input, &args.output, args.yes)?;

@@ -141,7 +141,9 @@ impl<J: Job> Scheduler<J> {
         let mut entrance = lock(&self.entrance);
         let Some(order) = entrance.order.clone() else { return Ok(false) };
         let job = Arc::new(job);
+        let looking = tracing::debug_span!("look").entered();
         let (changes, scene_cut) = entrance.look_at(&job, &self.input)?;
+        drop(looking);
         let (done, result) = bounded(1);
         let mut desk = lock(&self.shared.desk);
         let ticket = desk.pacer.arrived(came, scene_cut);
@@ -197,6 +199,7 @@ impl<J: Job> Scheduler<J> {
 
     /// Makes a frame bicubic, into a target of its own: a lane may still be writing to the first.
     fn rescue(&self, flight: &Arc<Flight<J>>, change: Option<Reason>) -> Made<J::Target> {
+        let _span = tracing::debug_span!("rescue", number = flight.ticket.number).entered();
         lock(&self.shared.desk).withdraw(flight);
         let start = Instant::now();
         let work = || {

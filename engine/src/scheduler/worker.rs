@@ -62,7 +62,8 @@ impl<J: Job> Worker<J> {
         while let Some(order) = self.take() {
             let Some(mut target) = order.flight.target() else { continue };
             let Order { flight, rung, change, errand, reused } = order;
-            let span = tracing::debug_span!("frame", number = flight.ticket.number, model = &*self.shared.names[rung]);
+            let model = &*self.shared.names[rung];
+            let span = tracing::debug_span!("frame", number = flight.ticket.number, model, reused);
             let start = self.shared.now();
             let result = span.in_scope(|| self.compute(&flight.job, rung, errand, &mut target));
             let (now, service) = (self.shared.now(), self.shared.now() - start);
