@@ -18,6 +18,10 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Later than this, and the rest of the stream is moved. Under it sinks and receivers have reserves.
 const TOLERANCE: i64 = 500_000_000;
 
+/// What arrives first goes there on the output's time line: what belongs before it, the sound that a decoder needs first,
+/// has a place too.
+const LEAD: gst::ClockTime = gst::ClockTime::from_mseconds(250);
+
 /// Picture or sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -98,10 +102,10 @@ impl Feed {
         }
     }
 
-    /// Opens the way into the output. Returns the clock's time that is 0 there: when the first data came.
+    /// Opens the way into the output. Returns the clock's time that is 0 there: just before the first data came.
     pub fn open(&self, video: AppSrc, audio: Option<AppSrc>) -> gst::ClockTime {
         let mut state = self.lock();
-        let base = state.first.unwrap_or_else(|| self.clock.time());
+        let base = state.first.unwrap_or_else(|| self.clock.time()).saturating_sub(LEAD);
         state.ports = [Some(video), audio].map(|source| source.map(|source| Port { source, caps: None, fresh: true }));
         state.gate = Gate::Open(base);
         self.opened.notify_all();
@@ -192,11 +196,11 @@ impl Feed {
             *warning = Some(text);
         }
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
-        let media = segment.and_then(|segment| segment.to_running_time(buffer.pts()));
+        let media = segment.and_then(|segment| segment.to_running_time_full(buffer.pts()));
         let (Some(media), true) = (media, port.caps.is_some()) else { return Ok(None) };
         let now = arrived.nseconds() as i64 - base.nseconds() as i64;
         let duration = buffer.duration().unwrap_or_default();
-        let placed = rebase.place(media.nseconds() as i64, duration.nseconds() as i64, now);
+        let placed = rebase.place(signed(media), duration.nseconds() as i64, now);
         let Ok(placed) = u64::try_from(placed) else { return Ok(None) };
         let edited = buffer.make_mut();
         edited.set_pts(gst::ClockTime::from_nseconds(placed));
@@ -233,6 +237,13 @@ impl Port {
         self.caps.take().map(|_| {
             format!("the source's sound is now {}, which the output was not opened for; it is left out", kind(caps))
         })
+    }
+}
+
+fn signed(time: gst::Signed<gst::ClockTime>) -> i64 {
+    match time {
+        gst::Signed::Positive(time) => time.nseconds() as i64,
+        gst::Signed::Negative(time) => -(time.nseconds() as i64),
     }
 }
 

@@ -248,8 +248,9 @@ impl Shared {
                     shared.ended.fetch_add(1, Ordering::AcqRel);
                 }
             });
-        // A few frames; what is more waits in the decoder and before it.
-        let sink = AppSink::builder().sync(true).async_(!self.live).max_buffers(4).enable_last_sample(false).qos(false);
+        // A few frames; what is more waits in the decoder and before it. A decoder of sound needs what lies just before the
+        // segment.
+        let sink = AppSink::builder().drop_out_of_segment(false).sync(true).async_(!self.live).max_buffers(4).enable_last_sample(false).qos(false);
         sink.callbacks(callbacks.build()).build()
     }
 }

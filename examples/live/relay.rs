@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use srup_examples::{Ending, Failure};
 
 use crate::address::{Input, Manner, Output as Address};

@@ -44,8 +44,9 @@ pub fn add(pipeline: &gst::Pipeline, args: &Upscaling) -> Result<gst::Element, F
     element.set_property("scale-factor", u32::from(args.scale));
     element.set_property("threads", args.threads);
     let backend = glib::EnumClass::with_type(element.property_type("backend").unwrap_or(glib::Type::INVALID));
-    let value = backend.and_then(|class| class.to_value_by_nick(&args.backend.to_string()));
-    let value = value.ok_or_else(|| Failure::new(format!("srupscale has no backend {}", args.backend)))?;
+    let name = args.backend.name();
+    let value = backend.and_then(|class| class.to_value_by_nick(name));
+    let value = value.ok_or_else(|| Failure::new(format!("srupscale has no backend {name}; take auto, cpu or cuda")))?;
     element.set_property_from_value("backend", &value);
     set_if_known(&element, "target-fps", args.target_fps);
     set_if_known(&element, "reuse", !args.no_reuse);
