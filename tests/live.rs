@@ -87,14 +87,20 @@ fn rtp_that_an_sdp_file_describes_is_played_in_sync() {
     let arguments = format!(
         "-map 0:v -c copy -f rtp rtp://127.0.0.1:{video} -map 0:a -c copy -f rtp rtp://127.0.0.1:{audio} -sdp_file s.sdp"
     );
-    let sender = send(&clip, &arguments);
-    for _ in 0..200 {
+    // The first report of a sender, which tells how picture and sound belong together, comes with its first packet: the
+    // receiver is to be there before, with the description that an earlier sender left.
+    let earlier = send(&clip, &arguments);
+    for _ in 0..500 {
         if fs::read_to_string(folder.join("s.sdp")).is_ok_and(|text| text.contains("m=audio")) {
             break;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    earlier.kill();
     let mut live = Live::start(folder, "s.sdp out.mkv");
+    live.wait_for("status", |line| line["state"] == "waiting");
+    std::thread::sleep(Duration::from_millis(500));
+    let sender = send(&clip, &arguments);
     live.wait_for_frames(150);
     let run = live.interrupt();
     sender.kill();

@@ -49,6 +49,8 @@ pub struct Feed {
 struct State {
     rebase: Rebase,
     gate: Gate,
+    /// The connection that may push.
+    epoch: u64,
     /// The clock when the very first data came.
     first: Option<gst::ClockTime>,
     ports: [Option<Port>; 2],
@@ -85,6 +87,7 @@ impl Feed {
         let state = State {
             rebase: Rebase::new((!patient).then_some(TOLERANCE)),
             gate: Gate::Shut,
+            epoch: 0,
             first: None,
             ports: [None, None],
             warning: None,
@@ -112,11 +115,14 @@ impl Feed {
         base
     }
 
-    /// A new connection begins.
-    pub fn restart(&self) {
+    /// A new connection begins. Returns its number; earlier ones have ended, and their threads are sent back.
+    pub fn begin(&self) -> u64 {
         let mut state = self.lock();
         state.rebase.restart();
         state.ports.iter_mut().flatten().for_each(|port| port.fresh = true);
+        state.epoch += 1;
+        self.opened.notify_all();
+        state.epoch
     }
 
     /// Nothing more goes in; what is inside goes out.
@@ -153,17 +159,17 @@ impl Feed {
         self.lock().warning.take()
     }
 
-    /// Takes a sample of a source, on the source's thread.
+    /// Takes a sample of a connection, on the source's thread.
     ///
     /// # Errors
-    /// The output has ended.
-    pub fn push(&self, medium: Medium, sample: &gst::Sample) -> Result<gst::FlowSuccess, gst::FlowError> {
+    /// The connection or the output has ended.
+    pub fn push(&self, epoch: u64, medium: Medium, sample: &gst::Sample) -> Result<gst::FlowSuccess, gst::FlowError> {
         let arrived = self.clock.time();
         self.pushing.fetch_add(1, Ordering::Relaxed);
         let _inside = Inside(self);
         self.arrivals.fetch_add(1, Ordering::Relaxed);
         self.touch();
-        let Some((source, buffer)) = self.placed(medium, sample, arrived)? else { return Ok(gst::FlowSuccess::Ok) };
+        let Some((source, buffer)) = self.placed(epoch, medium, sample, arrived)? else { return Ok(gst::FlowSuccess::Ok) };
         let behind = source.current_level_time() >= MOST_TIME || source.current_level_bytes() >= MOST_BYTES;
         if medium == Medium::Video && behind && !self.patient {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -175,6 +181,7 @@ impl Feed {
     /// The sample's buffer with its time on the output's time line, and where it goes; None for what has no place there.
     fn placed(
         &self,
+        epoch: u64,
         medium: Medium,
         sample: &gst::Sample,
         arrived: gst::ClockTime,
@@ -183,6 +190,7 @@ impl Feed {
         state.first.get_or_insert(arrived);
         let base = loop {
             match state.gate {
+                _ if state.epoch != epoch => return Err(gst::FlowError::Eos),
                 Gate::Shut => state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Gate::Open(base) => break base,
                 Gate::Ended => return Err(gst::FlowError::Eos),
@@ -269,6 +277,7 @@ mod tests {
     fn feed() -> (Feed, [AppSrc; 2]) {
         gst::init().unwrap();
         let feed = Feed::new(&gst::SystemClock::obtain(), true);
+        assert_eq!(feed.begin(), 1);
         let sources = [(); 2].map(|()| AppSrc::builder().format(gst::Format::Time).build());
         (feed, sources)
     }
@@ -277,7 +286,7 @@ mod tests {
     fn threads_wait_until_there_is_an_output_and_silence_counts_only_without_them() {
         let (feed, [video, audio]) = feed();
         std::thread::scope(|scope| {
-            let pushing = scope.spawn(|| feed.push(Medium::Video, &sample("video/x-raw", 500)));
+            let pushing = scope.spawn(|| feed.push(1, Medium::Video, &sample("video/x-raw", 500)));
             while feed.arrivals() == 0 {
                 std::thread::yield_now();
             }
@@ -292,7 +301,24 @@ mod tests {
         std::thread::sleep(Duration::from_millis(5));
         assert!(feed.silence() >= Duration::from_millis(4));
         feed.end();
-        assert_eq!(feed.push(Medium::Video, &sample("video/x-raw", 540)), Err(gst::FlowError::Eos));
+        assert_eq!(feed.push(1, Medium::Video, &sample("video/x-raw", 540)), Err(gst::FlowError::Eos));
+    }
+
+    #[test]
+    fn what_an_earlier_connection_still_has_is_sent_back() {
+        let (feed, [video, _]) = feed();
+        std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| feed.push(1, Medium::Video, &sample("video/x-raw", 500)));
+            while feed.arrivals() == 0 {
+                std::thread::yield_now();
+            }
+            assert_eq!(feed.begin(), 2);
+            assert_eq!(pushing.join().unwrap(), Err(gst::FlowError::Eos));
+        });
+        feed.open(video.clone(), None);
+        assert_eq!(feed.push(1, Medium::Video, &sample("video/x-raw", 500)), Err(gst::FlowError::Eos));
+        assert_eq!(feed.push(2, Medium::Video, &sample("video/x-raw", 500)), Ok(gst::FlowSuccess::Ok));
+        assert_eq!(video.current_level_buffers(), 1);
     }
 
     #[test]
@@ -307,7 +333,7 @@ mod tests {
             ("audio/mpeg, mpegversion=1", 2, false),
             (aac, 3, false),
         ] {
-            feed.push(Medium::Audio, &sample(caps, 500)).unwrap();
+            feed.push(1, Medium::Audio, &sample(caps, 500)).unwrap();
             assert_eq!(audio.current_level_buffers(), taken, "{caps}");
             assert_eq!(feed.take_warning().is_some(), warned, "{caps}");
         }

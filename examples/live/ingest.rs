@@ -4,7 +4,7 @@
 //! seen and heard, so that bursts of the network, or a file that is there at once, become an even stream.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -17,6 +17,9 @@ use crate::feed::{Feed, Medium};
 
 /// How long the last frames of a lost connection may take out of the decoder.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long the first stream waits for others that are announced and do not come.
+const COMPANY: Duration = Duration::from_secs(4);
 
 /// What a connection needs to know.
 pub struct Wishes {
@@ -58,6 +61,10 @@ struct Shared {
     live: bool,
     sinks: Mutex<[Option<AppSink>; 2]>,
     complete: AtomicBool,
+    /// When the first stream was found.
+    found: OnceLock<Instant>,
+    /// The feed's number of this connection.
+    epoch: u64,
     ended: AtomicUsize,
 }
 
@@ -75,6 +82,8 @@ impl Ingest {
             live: !matches!(input.manner(), Manner::File | Manner::Http),
             sinks: Mutex::default(),
             complete: AtomicBool::new(false),
+            found: OnceLock::new(),
+            epoch: feed.begin(),
             ended: AtomicUsize::new(0),
         });
         match input {
@@ -100,7 +109,8 @@ impl Ingest {
 
     /// What there is to see and hear, once that is known.
     pub fn streams(&self) -> Option<Result<Streams, Failure>> {
-        if !self.shared.complete.load(Ordering::Acquire) {
+        let waited = self.shared.found.get().is_some_and(|found| found.elapsed() > COMPANY);
+        if !waited && !self.shared.complete.load(Ordering::Acquire) {
             return None;
         }
         let sinks = self.shared.sinks.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -122,11 +132,7 @@ impl Ingest {
                     // Without it late data are merely not waited for.
                     let _ = self.pipeline.recalculate_latency();
                 }
-                gst::MessageView::Buffering(buffering) if !self.shared.live => {
-                    let state = if buffering.percent() < 100 { gst::State::Paused } else { gst::State::Playing };
-                    // A failure is an error message too.
-                    let _ = self.pipeline.set_state(state);
-                }
+                // Nor is there a pause for buffering: the output's time goes on, and what comes late moves along.
                 _ => {}
             }
         }
@@ -138,8 +144,8 @@ impl Ingest {
         self.pipeline.query_duration::<gst::ClockTime>().is_none()
     }
 
-    /// Lets the last frames out of the decoder, then closes the connection.
-    pub fn drain(self) {
+    /// Lets the last frames out of the decoder.
+    pub fn drain(&self) {
         self.pipeline.send_event(gst::event::Eos::new());
         let sinks = self.shared.sinks.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().count();
         let begun = Instant::now();
@@ -159,8 +165,9 @@ impl Drop for Ingest {
 impl Shared {
     /// Whatever GStreamer has an element for.
     fn attach_uri(self: &Arc<Self>, pipeline: &gst::Pipeline, uri: &str, wishes: &Wishes) -> Result<(), Failure> {
-        gst::Element::make_from_uri(gst::URIType::Src, uri, None)
-            .map_err(|error| Failure::new(format!("no element of GStreamer plays {uri}: {error}")))?;
+        if !is_playable(uri) {
+            return Err(Failure::new(format!("no element of GStreamer plays {uri}; check the address's beginning")));
+        }
         let bin = elements::add(pipeline, "uridecodebin")?;
         bin.set_property("uri", uri);
         // Raw sound last: decoders stop at the first that fits.
@@ -217,6 +224,7 @@ impl Shared {
             Some(name) if name.starts_with("audio/") => Some(Medium::Audio),
             _ => None,
         };
+        self.found.get_or_init(Instant::now);
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         let sink = match medium.map(|medium| (medium, &mut sinks[medium as usize])) {
             Some((medium, place @ None)) => place.insert(self.sink(medium)).clone().upcast(),
@@ -237,10 +245,10 @@ impl Shared {
     }
 
     fn sink(self: &Arc<Self>, medium: Medium) -> AppSink {
-        let (feed, shared) = (self.feed.clone(), Arc::downgrade(self));
+        let (feed, epoch, shared) = (self.feed.clone(), self.epoch, Arc::downgrade(self));
         let callbacks = AppSinkCallbacks::builder()
             .new_sample(move |sink| match sink.pull_sample() {
-                Ok(sample) => feed.push(medium, &sample),
+                Ok(sample) => feed.push(epoch, medium, &sample),
                 Err(_) => Err(gst::FlowError::Eos),
             })
             .eos(move |_| {
@@ -253,6 +261,14 @@ impl Shared {
         let sink = AppSink::builder().drop_out_of_segment(false).sync(true).async_(!self.live).max_buffers(4).enable_last_sample(false).qos(false);
         sink.callbacks(callbacks.build()).build()
     }
+}
+
+/// Whether an element is a source for such addresses. One that was only made to see would leave threads behind.
+fn is_playable(uri: &str) -> bool {
+    let scheme = uri.split("://").next().unwrap_or_default();
+    let factories = gst::ElementFactory::factories_with_type(gst::ElementFactoryType::ANY, gst::Rank::NONE);
+    let mut sources = factories.iter().filter(|factory| factory.uri_type() == gst::URIType::Src);
+    sources.any(|factory| factory.uri_protocols().iter().any(|known| known.eq_ignore_ascii_case(scheme)))
 }
 
 /// Where streams go that nobody wants. It keeps no time: it must not hold others up.
@@ -269,13 +285,20 @@ fn prepare(element: &gst::Element, latency: u32) {
             if element.has_property("auto-reconnect") {
                 element.set_property("auto-reconnect", false);
             }
+            // It looks up that often whether it is to end, in milliseconds; without that it waits for the next packet.
+            element.set_property("poll-timeout", 100_i32);
             // What the address says counts more.
             if !element.property::<Option<String>>("uri").is_some_and(|uri| uri.contains("latency=")) {
                 element.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX));
             }
         }
         "tsdemux" => element.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX)),
-        "rtspsrc" | "sdpdemux" | "rtpsrc" => element.set_property("latency", latency),
+        "sdpdemux" => {
+            element.set_property("latency", latency);
+            // How long to wait for a sender is not its to decide.
+            element.set_property("timeout", 0_u64);
+        }
+        "rtspsrc" | "rtpsrc" => element.set_property("latency", latency),
         _ => {}
     }
 }

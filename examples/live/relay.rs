@@ -54,6 +54,13 @@ enum Source {
     IsOver,
 }
 
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        // A source's threads may wait for an output that never comes; without them it can be closed.
+        self.feed.end();
+    }
+}
+
 impl<'a> Relay<'a> {
     /// Begins to connect.
     ///
@@ -158,7 +165,7 @@ impl<'a> Relay<'a> {
             return Ok(());
         }
         let Some(streams) = ingest.streams() else { return Ok(()) };
-        let streams = streams?;
+        let streams = streams.map_err(|failure| Failure::new(format!("cannot play {}: {failure}", self.args.input)))?;
         let patient = self.input.manner() == Manner::File;
         let output = Output::open(self.args, &self.address, &streams, &self.meter, patient)?;
         let (video, audio) = output.sources();
@@ -217,17 +224,19 @@ impl<'a> Relay<'a> {
         if hopeless {
             // What has been decoded is kept, and the output is one that plays.
             let failure = Failure::new(format!("cannot play {}: {reason}", self.args.input));
-            drop(ingest);
             self.feed.end();
+            drop(ingest);
             if let Some(output) = &self.output {
                 output.finish(END_LIMIT)?;
             }
             return Err(failure);
         }
-        if played {
+        if played && self.output.is_some() {
             ingest.drain();
         }
-        self.feed.restart();
+        // What may still come of it comes too late, and nobody waits with it.
+        self.feed.begin();
+        drop(ingest);
         let wait = self.backoff.failed();
         self.screen.tell(&format!("{}: {reason}; trying again in {:.1} s", self.args.input, wait.as_secs_f64()));
         self.link = Link::Down { until: Instant::now() + wait };
