@@ -58,9 +58,17 @@ impl Input {
             _ if text == "camera" => Ok(Self::Camera("/dev/video0".into())),
             _ if text.starts_with("/dev/video") => Ok(Self::Camera(text.into())),
             Some(("v4l2", device)) => Ok(Self::Camera(device.into())),
-            Some((scheme, rest)) => Ok(Self::Uri(text.into(), Manner::of(scheme, rest))),
+            Some((scheme, rest)) => Ok(Self::uri(scheme, rest)),
             None => file(Path::new(text)),
         }
+    }
+
+    fn uri(scheme: &str, rest: &str) -> Self {
+        let scheme = scheme.to_ascii_lowercase();
+        // The description of RTP streams is no file to be played.
+        let described = scheme == "file" && rest.to_ascii_lowercase().ends_with(".sdp");
+        let scheme = if described { "sdp" } else { &scheme };
+        Self::Uri(format!("{scheme}://{rest}"), Manner::of(scheme, rest))
     }
 
     /// How it behaves.
@@ -87,8 +95,7 @@ impl Pattern {
 
 impl Manner {
     fn of(scheme: &str, rest: &str) -> Self {
-        match scheme.to_ascii_lowercase().as_str() {
-            "file" if rest.to_ascii_lowercase().ends_with(".sdp") => Self::Awaited,
+        match scheme {
             "file" => Self::File,
             "http" | "https" => Self::Http,
             "udp" | "rtp" | "sdp" => Self::Awaited,
@@ -111,8 +118,7 @@ fn file(path: &Path) -> Result<Input, Failure> {
     }
     let uri =
         glib::filename_to_uri(&full, None).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    let manner = Manner::of("file", &uri);
-    Ok(Input::Uri(uri.into(), manner))
+    Ok(Input::uri("file", uri.trim_start_matches("file://")))
 }
 
 /// Where the result goes.
@@ -214,10 +220,12 @@ mod tests {
             ("udp://0.0.0.0:5000", Manner::Awaited),
             ("https://host/live.m3u8", Manner::Http),
             ("file:///clip.mkv", Manner::File),
-            ("file:///stream.sdp", Manner::Awaited),
+            ("sdp:///stream.sdp", Manner::Awaited),
         ] {
             assert_eq!(Input::parse(text).unwrap(), Input::Uri(text.into(), manner), "{text}");
         }
+        let described = Input::Uri("sdp:///a/stream.SDP".into(), Manner::Awaited);
+        assert_eq!(Input::parse("FILE:///a/stream.SDP").unwrap(), described);
     }
 
     #[test]

@@ -82,8 +82,8 @@ impl Container {
         }
     }
 
-    /// Whether the size of the picture may change in mid-stream. Where it may not, later sizes are scaled to the first.
-    pub fn bears_new_sizes(self) -> bool {
+    /// Whether size, shape and colours of the picture may change in mid-stream.
+    pub fn bears_changes(self) -> bool {
         self == Self::Ts
     }
 }

@@ -9,7 +9,7 @@ const PACKAGES: [(&str, &str); 5] = [
     ("gstreamer1.0-plugins-bad", "srtsrc srtsink mpegtsmux hlssink2 rtmp2src rtmp2sink h265parse x265enc openh264enc"),
     (
         "gstreamer1.0-plugins-good",
-        "flvmux matroskamux mp4mux udpsink rtspsrc v4l2src autovideosink autoaudiosink deinterlace",
+        "flvmux matroskamux mp4mux udpsink rtspsrc v4l2src autovideosink autoaudiosink deinterlace capssetter",
     ),
     ("gstreamer1.0-libav", "avenc_aac"),
     ("gstreamer1.0-plugins-base", "videoconvert videoscale audioconvert audioresample uridecodebin appsrc appsink"),

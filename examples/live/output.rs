@@ -226,11 +226,8 @@ fn encoded(
 ) -> Result<gst::Element, Failure> {
     let picture = picture(&streams.video, args.upscaling.scale.into());
     let mut chain = vec![upscaled(pipeline, video, upscaler)?];
-    if !container.bears_new_sizes() {
-        let size = gst::Caps::builder("video/x-raw").field("width", picture.width).field("height", picture.height);
-        let scale = add(pipeline, "videoscale")?;
-        scale.set_property("add-borders", true);
-        chain.extend([scale, add_filter(pipeline, &size.build())?]);
+    if !container.bears_changes() {
+        chain.extend(unchanging(pipeline, &streams.video, picture)?);
     }
     let encoder = encoder::add(pipeline, &args.encoding, container, picture)?;
     if let Some(pad) = encoder.last().and_then(|parser| parser.static_pad("src")) {
@@ -241,6 +238,28 @@ fn encoded(
     link(&chain)?;
     link(&[encoder[encoder.len() - 1].clone(), queue.clone()])?;
     Ok(queue)
+}
+
+/// Keeps the frames what they were at first, whatever the source becomes: fitted into that size, with black around where
+/// the shape is another, in those colours. The rate is a word in the caps alone; time stamps say what it really is.
+fn unchanging(pipeline: &gst::Pipeline, caps: &gst::Caps, picture: Picture) -> Result<Vec<gst::Element>, Failure> {
+    let structure = caps.structure(0);
+    let fraction = |name| structure.and_then(|structure| structure.get::<gst::Fraction>(name).ok());
+    let aspect = fraction("pixel-aspect-ratio").unwrap_or(gst::Fraction::new(1, 1));
+    let fixed = gst::Caps::builder("video/x-raw")
+        .field("width", picture.width)
+        .field("height", picture.height)
+        .field("pixel-aspect-ratio", aspect)
+        .field_if_some("colorimetry", structure.and_then(|structure| structure.get::<String>("colorimetry").ok()));
+    let scale = add(pipeline, "videoscale")?;
+    scale.set_property("add-borders", true);
+    let mut chain = vec![add(pipeline, "videoconvert")?, scale, add_filter(pipeline, &fixed.build())?];
+    if let Some(rate) = fraction("framerate") {
+        let named = add(pipeline, "capssetter")?;
+        named.set_property("caps", gst::Caps::builder("video/x-raw").field("framerate", rate).build());
+        chain.push(named);
+    }
+    Ok(chain)
 }
 
 /// What the encoder will get, from the caps of the frames that go in.

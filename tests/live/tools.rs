@@ -47,15 +47,15 @@ pub fn ffmpeg(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "ffmpeg {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A black clip of 160x90 pixels: half a second after each full one, two frames are white and for just as long it beeps.
+/// A black clip of 160x90 pixels: 0.48 s after each full one, two frames are white and for just as long it beeps.
 /// A frame that can be begun with comes twice a second, as it must where receivers tune in at any time.
 pub fn make_clip(folder: &Path, name: &str, seconds: u32) -> PathBuf {
-    let white = "lt(mod(t+0.5\\,1)\\,0.079)";
+    let white = "lt(mod(t+0.52\\,1)\\,0.079)";
     ffmpeg(
         folder,
         &format!(
             "-f lavfi -i color=black:s=160x90:r={RATE}:d={seconds} \
-             -f lavfi -i aevalsrc=if(lt(mod(t+0.5\\,1)\\,0.08)\\,sin(2*PI*1000*t)\\,0):s=48000:d={seconds} \
+             -f lavfi -i aevalsrc=if(lt(mod(t+0.52\\,1)\\,0.08)\\,sin(2*PI*1000*t)\\,0):s=48000:d={seconds} \
              -vf drawbox=c=white:t=fill:enable='{white}' -c:v libx264 -preset veryfast -g 12 -bf 2 -c:a aac -b:a 64k {name}"
         ),
     );
@@ -123,9 +123,11 @@ impl Live {
     /// Starts it in `folder` with arguments divided by spaces, plain resampling and the fastest encoding.
     pub fn start(folder: &Path, arguments: &str) -> Self {
         let mut command = Command::new(example("live"));
-        command.args(arguments.split_whitespace()).args(["--json", "--preset", "ultrafast"]);
-        if !arguments.contains("--model") {
-            command.args(["--model", "bicubic"]);
+        command.args(arguments.split_whitespace()).arg("--json");
+        for [option, value] in [["--preset", "ultrafast"], ["--model", "bicubic"]] {
+            if !arguments.contains(option) {
+                command.args([option, value]);
+            }
         }
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
