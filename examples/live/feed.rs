@@ -169,7 +169,9 @@ impl Feed {
         let _inside = Inside(self);
         self.arrivals.fetch_add(1, Ordering::Relaxed);
         self.touch();
-        let Some((source, buffer)) = self.placed(epoch, medium, sample, arrived)? else { return Ok(gst::FlowSuccess::Ok) };
+        let Some((source, buffer)) = self.placed(epoch, medium, sample, arrived)? else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
         let behind = source.current_level_time() >= MOST_TIME || source.current_level_bytes() >= MOST_BYTES;
         if medium == Medium::Video && behind && !self.patient {
             self.dropped.fetch_add(1, Ordering::Relaxed);

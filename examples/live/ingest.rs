@@ -258,9 +258,33 @@ impl Shared {
             });
         // A few frames; what is more waits in the decoder and before it. A decoder of sound needs what lies just before the
         // segment.
-        let sink = AppSink::builder().drop_out_of_segment(false).sync(true).async_(!self.live).max_buffers(4).enable_last_sample(false).qos(false);
+        let sink = AppSink::builder()
+            .drop_out_of_segment(false)
+            .sync(true)
+            .async_(!self.live)
+            .max_buffers(4)
+            .enable_last_sample(false)
+            .qos(false);
         sink.callbacks(callbacks.build()).build()
     }
+}
+
+/// For a live source the demuxer of MPEG-TS corrects time stamps by when data arrive, and each stream's own at that: a
+/// sender that begins with a burst then has sound and picture up to a tenth of a second apart. As part of a file, which is
+/// said to be counted in bytes, they are what the sender wrote.
+fn trust_time_stamps(demuxer: &gst::Element) {
+    let Some(pad) = demuxer.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        let is_time = info.event().is_some_and(|event| match event.view() {
+            gst::EventView::Segment(event) => event.segment().format() == gst::Format::Time,
+            _ => false,
+        });
+        if is_time {
+            let bytes = gst::FormattedSegment::<gst::format::Bytes>::new();
+            info.data = Some(gst::PadProbeData::Event(gst::event::Segment::new(&bytes)));
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Whether an element is a source for such addresses. One that was only made to see would leave threads behind.
@@ -292,7 +316,10 @@ fn prepare(element: &gst::Element, latency: u32) {
                 element.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX));
             }
         }
-        "tsdemux" => element.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX)),
+        "tsdemux" => {
+            element.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX));
+            trust_time_stamps(element);
+        }
         "sdpdemux" => {
             element.set_property("latency", latency);
             // How long to wait for a sender is not its to decide.

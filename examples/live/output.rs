@@ -60,11 +60,12 @@ impl Output {
     ) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::new();
         let bus = pipeline.bus().ok_or_else(|| Failure::new("GStreamer gives no bus; its installation is broken"))?;
-        let video = source(&pipeline)?;
+        let latency = gst::ClockTime::from_mseconds(args.latency.into());
+        let video = source(&pipeline, latency)?;
         video.set_block(patient);
         video.set_max_buffers(if patient { 8 } else { 0 });
         let upscaler = upscaler::add(&pipeline, &args.upscaling)?;
-        let audio = streams.audio.is_some().then(|| source(&pipeline)).transpose()?;
+        let audio = streams.audio.is_some().then(|| source(&pipeline, latency)).transpose()?;
         let mut hold = None;
         match address.container() {
             None => {
@@ -169,8 +170,10 @@ impl Drop for Output {
     }
 }
 
-fn source(pipeline: &gst::Pipeline) -> Result<AppSrc, Failure> {
+/// What arrives up to `latency` after its time is still in time: sinks that keep time wait that long.
+fn source(pipeline: &gst::Pipeline, latency: gst::ClockTime) -> Result<AppSrc, Failure> {
     let source = AppSrc::builder().format(gst::Format::Time).is_live(true).max_bytes(0).build();
+    source.set_latency(latency, gst::ClockTime::NONE);
     pipeline.add(&source).map_err(Failure::new)?;
     Ok(source)
 }

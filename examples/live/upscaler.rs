@@ -46,7 +46,8 @@ pub fn add(pipeline: &gst::Pipeline, args: &Upscaling) -> Result<gst::Element, F
     let backend = glib::EnumClass::with_type(element.property_type("backend").unwrap_or(glib::Type::INVALID));
     let name = args.backend.name();
     let value = backend.and_then(|class| class.to_value_by_nick(name));
-    let value = value.ok_or_else(|| Failure::new(format!("srupscale has no backend {name}; take auto, cpu or cuda")))?;
+    let value =
+        value.ok_or_else(|| Failure::new(format!("srupscale has no backend {name}; take auto, cpu or cuda")))?;
     element.set_property_from_value("backend", &value);
     set_if_known(&element, "target-fps", args.target_fps);
     set_if_known(&element, "reuse", !args.no_reuse);

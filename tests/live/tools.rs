@@ -22,6 +22,10 @@ pub const FRAME: f64 = 1.0 / RATE as f64;
 pub fn workshop(elements: &[&str]) -> Option<tempfile::TempDir> {
     ffmpeg_tool("ffmpeg")?;
     ffmpeg_tool("ffprobe")?;
+    if Command::new("gst-launch-1.0").arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("skipped: no gst-launch-1.0 on the path; install the package gstreamer1.0-tools");
+        return None;
+    }
     gst::init().expect("GStreamer starts");
     let needed = ["x264enc", "avdec_h264", "uridecodebin", "h264parse", "mpegtsmux"];
     for name in needed.iter().chain(elements) {
@@ -90,6 +94,28 @@ pub fn send(clip: &Path, arguments: &str) -> Killed {
     let folder = clip.parent().expect("a folder");
     command.args(["-nostdin", "-re", "-i"]).arg(clip).args(arguments.split_whitespace()).current_dir(folder);
     Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg runs"))
+}
+
+/// GStreamer that sends a Matroska clip by RTP, with reports that tell how picture and sound belong together, one port
+/// above.
+pub fn send_rtp(clip: &Path, [video, audio]: [u16; 2]) -> Killed {
+    let stream = |index: u32, name: &str, payload: &str, port: u16| {
+        let report = port + 1;
+        format!(
+            "d.{name} ! queue ! {payload} ! r.send_rtp_sink_{index} \
+             r.send_rtp_src_{index} ! udpsink host=127.0.0.1 port={port} async=false \
+             r.send_rtcp_src_{index} ! udpsink host=127.0.0.1 port={report} sync=false async=false"
+        )
+    };
+    let pipeline = format!(
+        "rtpbin name=r filesrc location={} ! matroskademux name=d {} {}",
+        clip.display(),
+        stream(0, "video_0", "h264parse ! rtph264pay pt=96 config-interval=-1", video),
+        stream(1, "audio_0", "aacparse ! rtpmp4gpay pt=97", audio)
+    );
+    let mut command = Command::new("gst-launch-1.0");
+    command.arg("-q").args(pipeline.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+    Killed(command.spawn().expect("gst-launch-1.0 runs"))
 }
 
 /// The program, running.
