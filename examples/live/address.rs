@@ -49,10 +49,8 @@ impl Input {
     /// # Errors
     /// A file that is not there, or an address of an unknown form.
     pub fn parse(text: &str) -> Result<Self, Failure> {
-        if let Some(rest) = text.strip_prefix("test") {
-            if let Some(pattern) = Pattern::parse(rest) {
-                return Ok(Self::Test(pattern));
-            }
+        if let Some(pattern) = text.strip_prefix("test").and_then(Pattern::parse) {
+            return Ok(Self::Test(pattern));
         }
         match text.split_once("://") {
             _ if text == "camera" => Ok(Self::Camera("/dev/video0".into())),
@@ -145,7 +143,7 @@ impl Output {
     /// A form that is not known, a file that exists (unless `replace`), a folder that cannot be made.
     pub fn parse(text: &str, replace: bool) -> Result<Self, Failure> {
         match text.split_once("://") {
-            _ if text == "display" => Ok(Self::Display),
+            _ if text == "display" => screen(),
             Some(("srt", _)) => Ok(Self::Srt(text.into())),
             Some(("rtmp" | "rtmps", _)) => Ok(Self::Rtmp(text.into())),
             Some(("udp", rest)) => udp(rest),
@@ -167,6 +165,17 @@ impl Output {
             Self::Display => None,
         }
     }
+}
+
+/// Looked for here: where there is none, a sink for old frame buffers that GStreamer tries in the end may crash.
+fn screen() -> Result<Output, Failure> {
+    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    if desktop || Path::new("/dev/dri/card0").exists() {
+        return Ok(Output::Display);
+    }
+    Err(Failure::new(
+        "there is no screen: neither DISPLAY nor WAYLAND_DISPLAY is set; log in to a desktop, or take another OUTPUT",
+    ))
 }
 
 fn udp(rest: &str) -> Result<Output, Failure> {
@@ -241,7 +250,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let parse = |path: &Path| Output::parse(path.to_str().unwrap(), false);
-        assert_eq!(Output::parse("display", false).unwrap(), Output::Display);
         assert_eq!(Output::parse("udp://[::1]:5000", false).unwrap(), Output::Udp("::1".into(), 5000));
         assert_eq!(parse(folder.path()).unwrap(), Output::Hls(folder.path().into()));
         assert_eq!(parse(&at("new/")).unwrap(), Output::Hls(at("new/")));

@@ -3,12 +3,13 @@
 //! It outlives sources. While there is no output yet, a source's threads wait here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_app::AppSrc;
 
+use crate::meter::Meter;
 use crate::rebase::Rebase;
 
 /// Frames that wait for the upscaler hold at most this much time of a source that does not wait, and this many bytes.
@@ -34,6 +35,7 @@ pub enum Medium {
 /// The way from sources to the output.
 pub struct Feed {
     clock: gst::Clock,
+    meter: Arc<Meter>,
     /// Nothing is left out and nothing moves: the source waits.
     patient: bool,
     state: Mutex<State>,
@@ -83,7 +85,7 @@ impl Drop for Inside<'_> {
 
 impl Feed {
     /// A feed without an output. With `patient` the source is made to wait rather than left out.
-    pub fn new(clock: &gst::Clock, patient: bool) -> Self {
+    pub fn new(clock: &gst::Clock, meter: &Arc<Meter>, patient: bool) -> Self {
         let state = State {
             rebase: Rebase::new((!patient).then_some(TOLERANCE)),
             gate: Gate::Shut,
@@ -94,6 +96,7 @@ impl Feed {
         };
         Self {
             clock: clock.clone(),
+            meter: meter.clone(),
             patient,
             state: Mutex::new(state),
             opened: Condvar::new(),
@@ -164,7 +167,7 @@ impl Feed {
     /// # Errors
     /// The connection or the output has ended.
     pub fn push(&self, epoch: u64, medium: Medium, sample: &gst::Sample) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let arrived = self.clock.time();
+        let (arrived, came) = (self.clock.time(), Instant::now());
         self.pushing.fetch_add(1, Ordering::Relaxed);
         let _inside = Inside(self);
         self.arrivals.fetch_add(1, Ordering::Relaxed);
@@ -176,6 +179,9 @@ impl Feed {
         if medium == Medium::Video && behind && !self.patient {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return Ok(gst::FlowSuccess::Ok);
+        }
+        if let (Medium::Video, Some(time)) = (medium, buffer.pts()) {
+            self.meter.enter(time, came);
         }
         source.push_buffer(buffer)
     }
@@ -278,7 +284,7 @@ mod tests {
 
     fn feed() -> (Feed, [AppSrc; 2]) {
         gst::init().unwrap();
-        let feed = Feed::new(&gst::SystemClock::obtain(), true);
+        let feed = Feed::new(&gst::SystemClock::obtain(), &Arc::default(), true);
         assert_eq!(feed.begin(), 1);
         let sources = [(); 2].map(|()| AppSrc::builder().format(gst::Format::Time).build());
         (feed, sources)

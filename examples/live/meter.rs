@@ -16,6 +16,8 @@ pub struct Meter(Mutex<Seen>);
 #[derive(Default)]
 struct Seen {
     frames: u64,
+    /// Frames inside: their times on the output's time line, and when they came.
+    inside: VecDeque<(gst::ClockTime, Instant)>,
     /// When each frame of the last seconds passed, and how long it had been here.
     recent: VecDeque<(Instant, Duration)>,
 }
@@ -31,21 +33,38 @@ pub struct Reading {
     pub latency: Duration,
 }
 
+/// More than ever wait for the upscaler: bounds what an output forgets that passes no frames on.
+const MOST_INSIDE: usize = 1024;
+
 impl Meter {
-    /// Counts what passes a pad. A frame's time stamp says when it was due to go in.
+    /// A frame of that time has come.
+    pub fn enter(&self, time: gst::ClockTime, now: Instant) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.inside.push_back((time, now));
+        if seen.inside.len() > MOST_INSIDE {
+            seen.inside.pop_front();
+        }
+    }
+
+    /// Counts what passes a pad. Its time tells which frame it is.
     pub fn watch(self: &Arc<Self>, pad: &gst::Pad) {
         let meter = Arc::downgrade(self);
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
             let (Some(meter), Some(buffer)) = (meter.upgrade(), info.buffer()) else { return gst::PadProbeReturn::Ok };
-            meter.count(Instant::now(), age(pad, buffer).unwrap_or_default());
+            meter.leave(running_time(pad, buffer).unwrap_or_default(), Instant::now());
             gst::PadProbeReturn::Ok
         });
     }
 
-    fn count(&self, now: Instant, age: Duration) {
+    fn leave(&self, time: gst::ClockTime, now: Instant) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.frames += 1;
-        seen.recent.push_back((now, age));
+        let mut came = now;
+        // Earlier ones were left out on the way; a deinterlacer makes some that lie between two that came.
+        while seen.inside.front().is_some_and(|&(entered, _)| entered <= time) {
+            came = seen.inside.pop_front().map_or(came, |(_, instant)| instant);
+        }
+        seen.recent.push_back((now, now.duration_since(came)));
         seen.forget(now);
     }
 
@@ -69,13 +88,11 @@ impl Seen {
     }
 }
 
-/// How far the clock is past a buffer's time.
-fn age(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<Duration> {
+/// A buffer's time on the output's time line.
+fn running_time(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
     let segment = pad.sticky_event::<gst::event::Segment>(0)?;
     // Encoders shift time stamps and segment alike; only both together mean a time.
-    let due = segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(buffer.pts())?;
-    let now = pad.parent_element()?.current_running_time()?;
-    Some(now.saturating_sub(due).into())
+    segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(buffer.pts())
 }
 
 #[cfg(test)]
@@ -87,11 +104,17 @@ mod tests {
         let meter = Meter::default();
         let begun = Instant::now();
         for n in 0..100 {
-            let age = Duration::from_millis(if n == 10 { 900 } else { n });
-            meter.count(begun + Duration::from_millis(40 * n), age);
+            let (time, came) = (gst::ClockTime::from_mseconds(40 * n), begun + Duration::from_millis(40 * n));
+            meter.enter(time, came);
+            let age = Duration::from_millis(n);
+            // Every seventh is left out on the way.
+            if n % 7 != 3 {
+                meter.leave(time, came + age);
+            }
         }
-        let reading = meter.read(begun + Duration::from_millis(3999));
-        assert_eq!(reading, Reading { frames: 100, fps: 25.0, latency: Duration::from_millis(99) });
+        // The last left at 4059 ms; from 2059 ms on there were 49, and 7 of them were left out.
+        let reading = meter.read(begun + Duration::from_millis(4059));
+        assert_eq!(reading, Reading { frames: 86, fps: 21.0, latency: Duration::from_millis(99) });
         assert_eq!(meter.read(begun + Duration::from_secs(9)).fps, 0.0);
     }
 }

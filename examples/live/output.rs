@@ -197,6 +197,8 @@ fn upscaled(pipeline: &gst::Pipeline, video: &gst::Element, upscaler: &gst::Elem
 fn show(pipeline: &gst::Pipeline, video: &AppSrc, upscaler: &gst::Element, meter: &Arc<Meter>) -> Result<(), Failure> {
     let queue = upscaled(pipeline, video.upcast_ref(), upscaler)?;
     let (convert, sink) = (add(pipeline, "videoconvert")?, add(pipeline, "autovideosink")?);
+    // What to do about a frame that is late is the upscaler's business; no other element is to leave it out.
+    convert.set_property("qos", false);
     if let Some(bin) = sink.downcast_ref::<gst::Bin>() {
         // A frame that is a little late is better seen than left out.
         bin.connect_deep_element_added(|_, _, element| {

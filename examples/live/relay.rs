@@ -68,14 +68,15 @@ impl<'a> Relay<'a> {
     /// The source cannot be one.
     pub fn start(args: &'a Args, input: Input, address: Address, screen: Screen) -> Result<Self, Failure> {
         let clock = gst::SystemClock::obtain();
-        let feed = Arc::new(Feed::new(&clock, input.manner() == Manner::File));
+        let meter = Arc::default();
+        let feed = Arc::new(Feed::new(&clock, &meter, input.manner() == Manner::File));
         let mut relay = Self {
             args,
             input,
             address,
             clock,
             feed,
-            meter: Arc::default(),
+            meter,
             screen,
             output: None,
             link: Link::Down { until: Instant::now() },
