@@ -178,6 +178,13 @@ fn source(pipeline: &gst::Pipeline, latency: gst::ClockTime) -> Result<AppSrc, F
     Ok(source)
 }
 
+/// What to do about a frame that is late is the upscaler's business; a converter is not to leave it out.
+fn converter(pipeline: &gst::Pipeline, name: &str) -> Result<gst::Element, Failure> {
+    let element = add(pipeline, name)?;
+    element.set_property("qos", false);
+    Ok(element)
+}
+
 /// From the source to the upscaler and on to a queue behind it.
 fn upscaled(pipeline: &gst::Pipeline, video: &gst::Element, upscaler: &gst::Element) -> Result<gst::Element, Failure> {
     let caps = FRAMES.parse().map_err(Failure::new)?;
@@ -185,7 +192,7 @@ fn upscaled(pipeline: &gst::Pipeline, video: &gst::Element, upscaler: &gst::Elem
     link(&[
         video.clone(),
         add(pipeline, "deinterlace")?,
-        add(pipeline, "videoconvert")?,
+        converter(pipeline, "videoconvert")?,
         add_filter(pipeline, &caps)?,
         upscaler.clone(),
         queue.clone(),
@@ -196,9 +203,7 @@ fn upscaled(pipeline: &gst::Pipeline, video: &gst::Element, upscaler: &gst::Elem
 /// To the screen.
 fn show(pipeline: &gst::Pipeline, video: &AppSrc, upscaler: &gst::Element, meter: &Arc<Meter>) -> Result<(), Failure> {
     let queue = upscaled(pipeline, video.upcast_ref(), upscaler)?;
-    let (convert, sink) = (add(pipeline, "videoconvert")?, add(pipeline, "autovideosink")?);
-    // What to do about a frame that is late is the upscaler's business; no other element is to leave it out.
-    convert.set_property("qos", false);
+    let (convert, sink) = (converter(pipeline, "videoconvert")?, add(pipeline, "autovideosink")?);
     if let Some(bin) = sink.downcast_ref::<gst::Bin>() {
         // A frame that is a little late is better seen than left out.
         bin.connect_deep_element_added(|_, _, element| {
@@ -256,9 +261,9 @@ fn unchanging(pipeline: &gst::Pipeline, caps: &gst::Caps, picture: Picture) -> R
         .field("height", picture.height)
         .field("pixel-aspect-ratio", aspect)
         .field_if_some("colorimetry", structure.and_then(|structure| structure.get::<String>("colorimetry").ok()));
-    let scale = add(pipeline, "videoscale")?;
+    let scale = converter(pipeline, "videoscale")?;
     scale.set_property("add-borders", true);
-    let mut chain = vec![add(pipeline, "videoconvert")?, scale, add_filter(pipeline, &fixed.build())?];
+    let mut chain = vec![converter(pipeline, "videoconvert")?, scale, add_filter(pipeline, &fixed.build())?];
     if let Some(rate) = fraction("framerate") {
         let named = add(pipeline, "capssetter")?;
         named.set_property("caps", gst::Caps::builder("video/x-raw").field("framerate", rate).build());
