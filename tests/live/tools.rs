@@ -168,13 +168,18 @@ impl Live {
     /// Waits for a status line that `wanted` accepts, and returns it.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_within(LIMIT, what, wanted)
+    }
+
+    #[track_caller]
+    fn wait_within(&mut self, limit: Duration, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             if let Some(line) = self.lines.lock().unwrap().iter().rev().find(|line| wanted(line)) {
                 return line.clone();
             }
             let ended = self.child.0.try_wait().expect("its state");
-            if ended.is_some() || begun.elapsed() > LIMIT {
+            if ended.is_some() || begun.elapsed() > limit {
                 let last = self.lines.lock().unwrap().last().cloned();
                 panic!("no {what}: {ended:?}, {last:?}, {}", self.texts.lock().unwrap());
             }
@@ -199,7 +204,8 @@ impl Live {
     /// Waits until `count` frames have come out.
     #[track_caller]
     pub fn wait_for_frames(&mut self, count: u64) -> Value {
-        self.wait_for(&format!("{count} frames"), |line| line["frames"].as_u64() >= Some(count))
+        let limit = LIMIT + Duration::from_secs(count / u64::from(RATE));
+        self.wait_within(limit, &format!("{count} frames"), |line| line["frames"].as_u64() >= Some(count))
     }
 
     /// Presses Ctrl-C and waits for the end.
