@@ -1,9 +1,11 @@
-//! The element in whole pipelines: pictures, caps, buffers, metas, time, errors, real clips and the built plugin file.
+//! The element in whole pipelines: pictures, caps, buffers, metas, frames in flight, errors, real clips and the built plugin file.
 
 #[path = "element/clips.rs"]
 mod clips;
 #[path = "element/errors.rs"]
 mod errors;
+#[path = "element/flight.rs"]
+mod flight;
 #[path = "element/installed.rs"]
 mod installed;
 #[path = "element/metas.rs"]

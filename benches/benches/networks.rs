@@ -27,7 +27,7 @@ fn networks(c: &mut Criterion) {
             let (mut lane, input, mut output) =
                 lane(model, scale, PixelFormat::I420, (width, height), threads).expect("the cases fit any machine");
             let label = if threads == 1 { "1 thread" } else { "2 threads" };
-            group.bench_function(label, |b| b.iter(|| lane.process(&input.view(), &mut output.view_mut())));
+            group.bench_function(label, |b| b.iter(|| lane.process(0, &input.view(), &mut output.view_mut())));
         }
         group.finish();
     }

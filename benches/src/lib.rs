@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use srup_engine::backend::{Backend, Lane, Plan, cpu::Cpu};
+use srup_engine::Error;
+use srup_engine::backend::{Backend as _, Lane, Plan, cpu::Cpu};
 use srup_engine::frame::{Colour, Frame, Kernel, PixelFormat, VideoInfo};
 use srup_engine::model::Model;
 use srup_engine::network::{Network, Preset};
-use srup_engine::{Error, Precision};
 
 /// A named preset with random weights: speed does not depend on them.
 ///
@@ -38,23 +38,9 @@ pub fn lane(
     threads: usize,
 ) -> Result<(Box<dyn Lane>, Frame, Frame), Error> {
     let input = VideoInfo::new(format, width, height, Colour::default())?;
-    let lane = lane_on(&Cpu::new(threads)?, model, scale, &input, threads)?;
-    Ok((lane, pattern(&input), Frame::new(&input.scaled(scale)?)))
-}
-
-/// A lane of a backend in its own numbers.
-///
-/// # Errors
-/// Too little memory, or a size out of range.
-pub fn lane_on(
-    backend: &dyn Backend,
-    model: Model,
-    scale: usize,
-    input: &VideoInfo,
-    threads: usize,
-) -> Result<Box<dyn Lane>, Error> {
-    let plan = Plan { model, input: *input, output: input.scaled(scale)?, precision: Precision::Auto, threads };
-    backend.lane(&plan)
+    let plan = Plan::new(model, scale, &input)?;
+    let lane = Cpu::new(threads)?.lane(&plan)?;
+    Ok((lane, pattern(&input), Frame::new(&plan.output)))
 }
 
 /// A frame of a pattern that no row or column repeats.

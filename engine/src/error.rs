@@ -98,6 +98,12 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// A fault of this software.
+    #[error("a fault inside srupscale: {text}; please report it")]
+    Fault {
+        /// What is known of it.
+        text: String,
+    },
     /// A network gave a value that is not a number: its weights are damaged.
     #[error(
         "model '{model}' produced a value that is not a number; its weights are damaged: convert or download them again"

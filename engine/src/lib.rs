@@ -8,6 +8,7 @@ pub mod frame;
 pub mod golden;
 pub mod model;
 pub mod network;
+pub mod scheduler;
 pub mod tensor;
 mod upscaler;
 

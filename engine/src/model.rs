@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::frame::Kernel;
+use crate::frame::convert::Domain;
 use crate::network::{Network, Preset, Weights};
 
 // `BUILTIN: &[(&str, usize, &[u8])]`, written by build.rs: name, scale and bytes of every file in models/.
@@ -76,6 +77,15 @@ impl Model {
             Self::Network(network) => &network.name,
             Self::Resample(Kernel::Bicubic) => "bicubic",
             Self::Resample(Kernel::Lanczos) => "lanczos",
+        }
+    }
+
+    /// What it sees of a frame.
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::Network(network) if network.channels == 1 => Domain::Luma,
+            Self::Network(_) => Domain::Rgb,
+            Self::Resample(kernel) => Domain::Each(*kernel),
         }
     }
 

@@ -75,10 +75,11 @@ impl Builder {
     pub fn build(&self, input: &VideoInfo) -> Result<Upscaler, Error> {
         let output = input.scaled(self.scale)?;
         let model = Model::open(&self.model, self.scale)?;
-        let plan = backend::Plan { model, input: *input, output, precision: self.precision, threads: self.threads };
-        let (lane, place) = backend::lane(self.backend, &plan)?;
-        let description = format!("{} x{} on {}", plan.model.name(), self.scale, place);
-        Ok(Upscaler { input: *input, output, model: plan.model.name().to_owned(), description, lane })
+        let name = model.name().to_owned();
+        let plan = backend::Plan { ladder: vec![model], input: *input, output, precision: self.precision };
+        let (backend, lane) = backend::lane(self.backend, self.threads, &plan)?;
+        let description = format!("{name} x{} on {}", self.scale, backend.describe());
+        Ok(Upscaler { input: *input, output, model: name, description, lane })
     }
 }
 
@@ -120,12 +121,13 @@ impl Upscaler {
         check(&self.input, input.info())?;
         check(&self.output, output.info())?;
         let start = Instant::now();
-        self.lane.process(input, output)?;
+        self.lane.process(0, input, output)?;
         Ok(Report { model: self.model.clone(), elapsed: start.elapsed() })
     }
 }
 
-fn check(expected: &VideoInfo, found: &VideoInfo) -> Result<(), Error> {
+/// Refuses a frame of another description.
+pub(crate) fn check(expected: &VideoInfo, found: &VideoInfo) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }

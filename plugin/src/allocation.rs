@@ -3,14 +3,18 @@
 use gst::prelude::*;
 use gst_video::{VideoBufferPool, VideoInfo, VideoMeta};
 
-/// Buffers that upstream should have: one in work here, one to fill meanwhile.
+use crate::errors::Failure;
+use crate::video::video_info;
+
+/// Buffers that upstream should have beside those that are inside here: one to compare the next with, one to fill meanwhile.
 const OFFERED_BUFFERS: u32 = 2;
 
 /// The option of a pool that lays out planes as it likes and says so in a `VideoMeta`.
 const VIDEO_META_OPTION: &str = "GstBufferPoolOptionVideoMeta";
 
-/// Answers upstream's allocation query: any stride will do, and here is a pool.
-pub fn propose(query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
+/// Answers upstream's allocation query: any stride will do, and here is a pool. `window` frames are inside at once.
+pub fn propose(query: &mut gst::query::Allocation, window: usize) -> Result<(), Failure> {
+    let buffers = window as u32 + OFFERED_BUFFERS;
     query.add_allocation_meta::<VideoMeta>(None);
     let (caps, need_pool) = query.get_owned();
     let Some((caps, info)) = caps.and_then(|caps| VideoInfo::from_caps(&caps).ok().map(|info| (caps, info))) else {
@@ -19,45 +23,38 @@ pub fn propose(query: &mut gst::query::Allocation) -> Result<(), gst::LoggableEr
     let size = info.size().try_into().map_err(|_| too_large(&info))?;
     let pool = need_pool
         .then(|| {
-            configure(
-                VideoBufferPool::new().upcast(),
-                &Wish { caps: &caps, size, min: OFFERED_BUFFERS, max: 0 },
-                None,
-                true,
-            )
+            configure(VideoBufferPool::new().upcast(), &Wish { caps: &caps, size, min: buffers, max: 0 }, None, true)
         })
         .flatten();
-    query.add_allocation_pool(pool.as_ref(), size, OFFERED_BUFFERS, 0);
+    query.add_allocation_pool(pool.as_ref(), size, buffers, 0);
     Ok(())
 }
 
-/// Chooses the pool for the output: downstream's if it has one that works, else an own one.
-pub fn decide(query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
-    let caps =
-        query.get_owned().0.ok_or_else(|| gst::loggable_error!(super::srupscale::CAT, "no caps to allocate for"))?;
-    let info = VideoInfo::from_caps(&caps)
-        .map_err(|error| gst::loggable_error!(super::srupscale::CAT, "output caps {caps}: {error}"))?;
+/// Asks downstream, and gives a pool that is switched on: downstream's if it has one that works and has buffers for the
+/// `window` frames inside beside those that downstream keeps, else an own one.
+pub fn choose(src: &gst::Pad, caps: &gst::Caps, window: usize) -> Result<gst::BufferPool, Failure> {
+    let info = video_info(caps)?;
     let least: u32 = info.size().try_into().map_err(|_| too_large(&info))?;
-    let with_meta = query.find_allocation_meta::<VideoMeta>().is_some();
+    let mut query = gst::query::Allocation::new(Some(caps), true);
+    // Who gives no answer takes any memory.
+    let answered = src.peer_query(&mut query);
+    let with_meta = answered && query.find_allocation_meta::<VideoMeta>().is_some();
     let memory = query.allocation_params().next();
-    let offered = query.allocation_pools().next();
-    let is_offered = offered.is_some();
-    let (theirs, size, min, max) = offered.unwrap_or_default();
-    let wish = Wish { caps: &caps, size: size.max(least), min, max };
+    let (theirs, size, min, max) = query.allocation_pools().next().unwrap_or_default();
+    let inside = window as u32 + 1;
+    let enough = max == 0 || max >= min.saturating_add(inside);
+    let mut wish = Wish { caps, size: size.max(least), min: min + inside, max };
+    let theirs = theirs.filter(|_| enough).and_then(|pool| configure(pool, &wish, memory.as_ref(), with_meta));
+    wish.max = 0;
     let pool = theirs
-        .and_then(|pool| configure(pool, &wish, memory.as_ref(), with_meta))
         .or_else(|| configure(VideoBufferPool::new().upcast(), &wish, memory.as_ref(), with_meta))
-        .ok_or_else(|| gst::loggable_error!(super::srupscale::CAT, "no buffer pool for {caps}"))?;
-    if is_offered {
-        query.set_nth_allocation_pool(0, Some(&pool), wish.size, min, max);
-    } else {
-        query.add_allocation_pool(Some(&pool), wish.size, min, max);
-    }
-    Ok(())
+        .ok_or_else(|| Failure::Buffer(format!("no buffer pool for {caps}")))?;
+    pool.set_active(true).map_err(|_| Failure::Buffer(format!("no memory for {} buffers of {caps}", wish.min)))?;
+    Ok(pool)
 }
 
-fn too_large(info: &VideoInfo) -> gst::LoggableError {
-    gst::loggable_error!(super::srupscale::CAT, "a frame of {} bytes is too large for a buffer pool", info.size())
+fn too_large(info: &VideoInfo) -> Failure {
+    Failure::Buffer(format!("a frame of {} bytes is too large for a buffer pool", info.size()))
 }
 
 /// What a pool is to give.

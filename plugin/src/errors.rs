@@ -23,6 +23,11 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// What is wrong with the memory of a buffer of that many bytes.
+    pub fn of_buffer(bytes: usize, error: &Error) -> Self {
+        Self::Buffer(format!("a buffer of {bytes} bytes: {error}"))
+    }
+
     /// The message for the bus.
     pub fn message(&self) -> gst::ErrorMessage {
         match self {
@@ -49,6 +54,7 @@ fn engine_message(error: &Error) -> gst::ErrorMessage {
         }
         Error::Memory { .. } => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{error}")),
         Error::Size { .. } => gst::error_msg!(gst::StreamError::Format, ("{error}")),
+        Error::Fault { .. } => gst::error_msg!(gst::CoreError::Failed, ("{error}")),
         Error::Plane { .. } | Error::FrameMismatch { .. } => gst::error_msg!(gst::StreamError::Failed, ("{error}")),
         _ => gst::error_msg!(gst::LibraryError::Init, ("{error}")),
     }

@@ -140,18 +140,17 @@ impl Layout {
     /// The planes of a mapped buffer, to read.
     ///
     /// # Errors
-    /// A buffer that is too short for its caps, with the sizes.
-    pub fn read<'a>(&self, info: &VideoInfo, bytes: &'a [u8]) -> Result<FrameRef<'a>, Failure> {
+    /// A buffer that is too short for its caps.
+    pub fn read<'a>(&self, info: &VideoInfo, bytes: &'a [u8]) -> Result<FrameRef<'a>, Error> {
         let planes = self.planes.map(|(offset, stride)| (bytes.get(offset..).unwrap_or_default(), stride));
-        FrameRef::new(info, &planes[..self.count]).map_err(|error| short(bytes.len(), &error))
+        FrameRef::new(info, &planes[..self.count])
     }
 
     /// The planes of a mapped buffer, to write.
     ///
     /// # Errors
-    /// A buffer that is too short for its caps, with the sizes; planes that overlap.
-    pub fn write<'a>(&self, info: &VideoInfo, bytes: &'a mut [u8]) -> Result<FrameMut<'a>, Failure> {
-        let length = bytes.len();
+    /// A buffer that is too short for its caps; planes that overlap.
+    pub fn write<'a>(&self, info: &VideoInfo, bytes: &'a mut [u8]) -> Result<FrameMut<'a>, Error> {
         let mut order = [0, 1, 2];
         order[..self.count].sort_unstable_by_key(|&plane| self.planes[plane].0);
         let mut parts: [&'a mut [u8]; 3] = Default::default();
@@ -162,12 +161,8 @@ impl Layout {
             (rest, parts[plane]) = rest.split_at_mut(offset);
         }
         let strides = self.planes.map(|(_, stride)| stride);
-        FrameMut::new(info, parts.into_iter().zip(strides).take(self.count)).map_err(|error| short(length, &error))
+        FrameMut::new(info, parts.into_iter().zip(strides).take(self.count))
     }
-}
-
-fn short(length: usize, error: &Error) -> Failure {
-    Failure::Buffer(format!("a buffer of {length} bytes: {error}"))
 }
 
 /// The top left corner of a crop rectangle that is as large as the caps say and lies within the frame of the meta.
@@ -266,11 +261,8 @@ mod tests {
         }
         assert_eq!(bytes, [2, 2, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 3, 3, 0, 0]);
         for offsets in [[0, 7, 12], [0, 0, 12], [0, 12, 13], [0, 12, 12], [0, 12, 15], [0, 12, 99]] {
-            let text = match layout(&offsets, &[4, 2, 2], PixelFormat::I420).write(&info, &mut bytes) {
-                Err(Failure::Buffer(text)) => text,
-                other => panic!("{offsets:?}: {other:?}"),
-            };
-            assert!(text.starts_with("a buffer of 16 bytes: plane"), "{text}");
+            let written = layout(&offsets, &[4, 2, 2], PixelFormat::I420).write(&info, &mut bytes);
+            assert!(matches!(written, Err(Error::Plane { .. })), "{offsets:?}: {written:?}");
         }
     }
 

@@ -2,10 +2,10 @@
 
 use ptx_standin::harness::{self, Outcome};
 use ptx_standin::report::{Operation, OperationKind};
+use srup_engine::BackendKind;
 use srup_engine::backend::{self, Plan};
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 use srup_engine::model::Model;
-use srup_engine::{BackendKind, Precision};
 
 use crate::support::{picture, upscaled};
 
@@ -15,19 +15,17 @@ const FRAMES: &str = "SRUP_TEST_FRAMES";
 /// Frames through two lanes by turns, each started before the one before it is finished; the frames.
 fn two_lanes() -> Vec<Frame> {
     let input = VideoInfo::new(PixelFormat::Nv12, 96, 54, Colour::default()).unwrap();
-    let output = input.scaled(2).unwrap();
-    let model = Model::open("luma-s", 2).unwrap();
-    let plan = Plan { model, input, output, precision: Precision::Auto, threads: 0 };
+    let plan = Plan::new(Model::open("luma-s", 2).unwrap(), 2, &input).unwrap();
     let backend = backend::open(BackendKind::Cuda, 0).unwrap();
     let mut lanes = [backend.lane(&plan).unwrap(), backend.lane(&plan).unwrap()];
     let mut frames = Vec::new();
     let count = std::env::var(FRAMES).map_or(4, |n| n.parse().unwrap());
     for n in 0..=count {
         if n < count {
-            lanes[n as usize % 2].start(&picture(&input, n).view()).unwrap();
+            lanes[n as usize % 2].start(0, &picture(&input, n).view()).unwrap();
         }
         if n > 0 {
-            let mut frame = Frame::new(&output);
+            let mut frame = Frame::new(&plan.output);
             lanes[(n as usize - 1) % 2].finish(&mut frame.view_mut()).unwrap();
             frames.push(frame);
         }

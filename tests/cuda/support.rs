@@ -1,9 +1,9 @@
 //! Frames of noise and how near two frames are.
 
+use srup_engine::BackendKind;
 use srup_engine::backend::{self, Plan};
 use srup_engine::frame::{Frame, VideoInfo};
 use srup_engine::model::Model;
-use srup_engine::{BackendKind, Precision};
 
 /// A smooth picture with edges and a little noise, the same for the same seed.
 pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
@@ -28,11 +28,10 @@ pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
 
 /// A frame through a backend.
 pub fn upscaled(frame: &Frame, backend: BackendKind, model: &Model, scale: usize) -> Frame {
-    let (input, output) = (*frame.info(), frame.info().scaled(scale).unwrap());
-    let plan = Plan { model: model.clone(), input, output, precision: Precision::Auto, threads: 0 };
-    let (mut lane, _) = backend::lane(backend, &plan).unwrap();
-    let mut output = Frame::new(&output);
-    lane.process(&frame.view(), &mut output.view_mut()).unwrap();
+    let plan = Plan::new(model.clone(), scale, frame.info()).unwrap();
+    let (_, mut lane) = backend::lane(backend, 0, &plan).unwrap();
+    let mut output = Frame::new(&plan.output);
+    lane.process(0, &frame.view(), &mut output.view_mut()).unwrap();
     output
 }
 

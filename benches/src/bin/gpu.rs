@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use clap::Parser;
 use serde::Serialize;
-use srup_benches::{lane_on, network, pattern};
+use srup_benches::{network, pattern};
 use srup_engine::Error;
-use srup_engine::backend::Backend;
 use srup_engine::backend::cuda::Cuda;
+use srup_engine::backend::{Backend, Plan};
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 use srup_engine::model::Model;
 
@@ -107,16 +107,16 @@ fn in_lanes(
     runs: usize,
 ) -> Result<f64, Error> {
     let input = VideoInfo::new(PixelFormat::Nv12, width, height, Colour::default())?;
-    let mut lanes: VecDeque<_> =
-        (0..count).map(|_| lane_on(backend, model.clone(), 2, &input, 0)).collect::<Result<_, _>>()?;
-    let (frame, mut output) = (pattern(&input), Frame::new(&input.scaled(2)?));
+    let plan = Plan::new(model.clone(), 2, &input)?;
+    let mut lanes: VecDeque<_> = (0..count).map(|_| backend.lane(&plan)).collect::<Result<_, _>>()?;
+    let (frame, mut output) = (pattern(&input), Frame::new(&plan.output));
     let mut rounds = Vec::with_capacity(runs);
     for round in 0..runs + count {
         let start = Instant::now();
         if round >= count {
             lanes[0].finish(&mut output.view_mut())?;
         }
-        lanes[0].start(&frame.view())?;
+        lanes[0].start(0, &frame.view())?;
         lanes.rotate_left(1);
         if round >= count {
             rounds.push(start.elapsed().as_secs_f32() * 1e3);

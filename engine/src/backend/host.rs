@@ -4,44 +4,75 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::backend::{Lane, Plan};
-use crate::frame::convert::{Aside, NotFinite, Packer, Unpacker};
+use crate::frame::convert::{Aside, Domain, NotFinite, Packer, Unpacker};
 use crate::frame::{FrameMut, FrameRef};
+use crate::model::Model;
 use crate::tensor::Tensor;
 
-/// A network prepared for one size.
+/// The networks of a ladder prepared for one size.
 pub(super) trait Runner: Send {
-    /// Fills `output`, `[channels, scale * height, scale * width]`, from `input`, `[channels, height, width]`.
-    fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<(), Error>;
+    /// Fills `output`, `[channels, scale * height, scale * width]`, from `input`, `[channels, height, width]`, by the
+    /// network of that rung.
+    fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error>;
 }
 
-/// One frame at a time through a [`Runner`], or through resampling alone. Holds every buffer that a frame needs.
+/// One frame at a time through the rungs of a [`Runner`], or through resampling alone. Holds every buffer that a frame
+/// needs.
 pub(super) struct HostLane {
-    model: String,
+    rungs: Vec<Rung>,
+    /// One for each domain that a rung has.
+    borders: Vec<Border>,
+    runner: Box<dyn Runner>,
+    pool: Option<Arc<rayon::ThreadPool>>,
+    /// The rung of the frame that was started.
+    started: usize,
+}
+
+/// A model and the border that its frames cross.
+struct Rung {
+    model: Model,
+    border: usize,
+}
+
+/// Between frames and tensors.
+struct Border {
+    domain: Domain,
     unpacker: Unpacker,
     packer: Packer,
     input: Tensor,
     output: Tensor,
     aside: Aside,
-    runner: Option<Box<dyn Runner>>,
-    pool: Option<Arc<rayon::ThreadPool>>,
 }
 
-impl HostLane {
-    /// A lane for a plan. A network needs its runner; resampling has none. With a pool, everything runs on its threads,
-    /// else on the caller's rayon pool.
-    pub(super) fn new(plan: &Plan, runner: Option<Box<dyn Runner>>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
-        let domain = plan.domain();
+impl Border {
+    fn new(plan: &Plan, domain: Domain) -> Self {
         let (from, to) = (&plan.input, &plan.output);
         Self {
-            model: plan.model.name().to_owned(),
+            domain,
             unpacker: Unpacker::new(from, domain),
             packer: Packer::new(from, to, domain),
             input: Tensor::zeros(domain.channels(), from.height, from.width),
             output: Tensor::zeros(domain.channels(), to.height, to.width),
             aside: Aside::new(from, domain),
-            runner,
-            pool,
         }
+    }
+}
+
+impl HostLane {
+    /// A lane for a plan; the runner has its networks. With a pool, everything runs on its threads, else on the caller's
+    /// rayon pool.
+    pub(super) fn new(plan: &Plan, runner: Box<dyn Runner>, pool: Option<Arc<rayon::ThreadPool>>) -> Self {
+        let mut borders: Vec<Border> = Vec::new();
+        let rungs = plan.ladder.iter().map(|model| {
+            let domain = model.domain();
+            let known = borders.iter().position(|border| border.domain == domain);
+            let border = known.unwrap_or_else(|| {
+                borders.push(Border::new(plan, domain));
+                borders.len() - 1
+            });
+            Rung { model: model.clone(), border }
+        });
+        Self { rungs: rungs.collect(), borders, runner, pool, started: 0 }
     }
 
     fn on_pool<T: Send>(&mut self, work: impl FnOnce(&mut Self) -> T + Send) -> T {
@@ -53,19 +84,26 @@ impl HostLane {
 }
 
 impl Lane for HostLane {
-    fn start(&mut self, input: &FrameRef<'_>) -> Result<(), Error> {
-        self.on_pool(|lane| lane.unpacker.run(input, &mut lane.input, &mut lane.aside));
+    fn start(&mut self, rung: usize, input: &FrameRef<'_>) -> Result<(), Error> {
+        self.started = rung;
+        self.on_pool(|lane| {
+            let border = &mut lane.borders[lane.rungs[rung].border];
+            border.unpacker.run(input, &mut border.input, &mut border.aside);
+        });
         Ok(())
     }
 
     fn finish(&mut self, output: &mut FrameMut<'_>) -> Result<(), Error> {
         self.on_pool(|lane| {
-            if let Some(runner) = &mut lane.runner {
-                runner.run(&lane.input, &mut lane.output)?;
+            let rung = &lane.rungs[lane.started];
+            let border = &mut lane.borders[rung.border];
+            if let Model::Network(_) = rung.model {
+                lane.runner.run(lane.started, &border.input, &mut border.output)?;
             }
-            lane.packer
-                .run(&lane.output, &lane.aside, output)
-                .map_err(|NotFinite| Error::NotANumber { model: lane.model.clone() })
+            border
+                .packer
+                .run(&border.output, &border.aside, output)
+                .map_err(|NotFinite| Error::NotANumber { model: rung.model.name().to_owned() })
         })
     }
 }

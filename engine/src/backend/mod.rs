@@ -1,9 +1,9 @@
 //! Where networks run. A [`Backend`] makes lanes; a [`Lane`] takes one frame at a time.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::Error;
-use crate::frame::convert::Domain;
 use crate::frame::{FrameMut, FrameRef, VideoInfo};
 use crate::model::Model;
 use crate::network::Network;
@@ -88,32 +88,29 @@ impl FromStr for Precision {
 /// What a lane is made for: once per stream description.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is computed.
-    pub model: Model,
+    /// What may be asked of the lane, frame by frame: one model or more of the same scale, best first.
+    pub ladder: Vec<Model>,
     /// What goes in.
     pub input: VideoInfo,
     /// What comes out.
     pub output: VideoInfo,
     /// In which numbers.
     pub precision: Precision,
-    /// CPU threads, 0 for all.
-    pub threads: usize,
 }
 
 impl Plan {
-    /// What the model sees of a frame.
-    fn domain(&self) -> Domain {
-        match &self.model {
-            Model::Network(network) if network.channels == 1 => Domain::Luma,
-            Model::Network(_) => Domain::Rgb,
-            Model::Resample(kernel) => Domain::Each(*kernel),
-        }
+    /// For one model, as precisely as the backend likes.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if the output would be too large.
+    pub fn new(model: Model, scale: usize, input: &VideoInfo) -> Result<Self, Error> {
+        Ok(Self { ladder: vec![model], input: *input, output: input.scaled(scale)?, precision: Precision::Auto })
     }
 }
 
 /// A place where networks run.
 pub trait Backend: Send + Sync {
-    /// A lane with everything that the plan needs, ready for frames.
+    /// A lane with everything that the plan needs, ready for frames. Lanes of one backend and of its siblings share weights.
     ///
     /// # Errors
     /// Too little memory, a precision or block that this backend lacks.
@@ -125,6 +122,13 @@ pub trait Backend: Send + Sync {
     /// As [`Backend::lane`].
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error>;
 
+    /// Another one that shares the weights, with threads of its own where it has threads: lanes of different siblings
+    /// do not wait for each other's.
+    ///
+    /// # Errors
+    /// Threads cannot be started.
+    fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error>;
+
     /// Which one it is, never [`BackendKind::Auto`].
     fn kind(&self) -> BackendKind;
 
@@ -135,11 +139,12 @@ pub trait Backend: Send + Sync {
 /// One frame at a time: started, then finished. Several lanes may run side by side; what a device does for a frame
 /// goes on between the two calls, so that one thread can keep several lanes busy.
 pub trait Lane: Send {
-    /// Takes a frame of the plan's description. It is not needed any more when this returns.
+    /// Takes a frame of the plan's description, for that rung of the plan's ladder. It is not needed any more when this
+    /// returns.
     ///
     /// # Errors
     /// What the device says. A frame that was started before and not finished is lost.
-    fn start(&mut self, input: &FrameRef<'_>) -> Result<(), Error>;
+    fn start(&mut self, rung: usize, input: &FrameRef<'_>) -> Result<(), Error>;
 
     /// Waits for the frame that was started last and writes it.
     ///
@@ -151,8 +156,8 @@ pub trait Lane: Send {
     ///
     /// # Errors
     /// As [`Lane::start`] and [`Lane::finish`].
-    fn process(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
-        self.start(input)?;
+    fn process(&mut self, rung: usize, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        self.start(rung, input)?;
         self.finish(output)
     }
 }
@@ -161,33 +166,34 @@ pub trait Lane: Send {
 ///
 /// # Errors
 /// [`Error::Backend`] if it cannot be had here. `Auto` takes the CPU where CUDA cannot be had, and logs why.
-pub fn open(kind: BackendKind, threads: usize) -> Result<Box<dyn Backend>, Error> {
+pub fn open(kind: BackendKind, threads: usize) -> Result<Arc<dyn Backend>, Error> {
     match kind {
-        BackendKind::Reference => Ok(Box::new(reference::Reference)),
-        BackendKind::Cpu => Ok(Box::new(cpu::Cpu::new(threads)?)),
-        BackendKind::Cuda => Ok(Box::new(cuda::Cuda::new()?)),
+        BackendKind::Reference => Ok(Arc::new(reference::Reference)),
+        BackendKind::Cpu => Ok(Arc::new(cpu::Cpu::new(threads)?)),
+        BackendKind::Cuda => Ok(Arc::new(cuda::Cuda::new()?)),
         BackendKind::Auto => match cuda::Cuda::new() {
-            Ok(cuda) => Ok(Box::new(cuda)),
+            Ok(cuda) => Ok(Arc::new(cuda)),
             Err(e) => {
                 tracing::info!("{e}; taking the CPU");
-                Ok(Box::new(cpu::Cpu::new(threads)?))
+                Ok(Arc::new(cpu::Cpu::new(threads)?))
             }
         },
     }
 }
 
-/// A lane for a plan, and what [`Backend::describe`] says of where it runs.
+/// A backend on `threads` threads and a lane of it for a plan.
 ///
 /// # Errors
 /// As [`open`] and [`Backend::lane`]. `Auto` takes the CPU where CUDA cannot run the plan, and logs why.
-pub fn lane(kind: BackendKind, plan: &Plan) -> Result<(Box<dyn Lane>, String), Error> {
-    let backend = open(kind, plan.threads)?;
+pub fn lane(kind: BackendKind, threads: usize, plan: &Plan) -> Result<(Arc<dyn Backend>, Box<dyn Lane>), Error> {
+    let backend = open(kind, threads)?;
     match backend.lane(plan) {
-        Ok(lane) => Ok((lane, backend.describe())),
+        Ok(lane) => Ok((backend, lane)),
         Err(e @ (Error::Backend { .. } | Error::Memory { .. })) if kind == BackendKind::Auto => {
             tracing::info!("{e}; taking the CPU");
-            let backend = cpu::Cpu::new(plan.threads)?;
-            Ok((backend.lane(plan)?, backend.describe()))
+            let backend = Arc::new(cpu::Cpu::new(threads)?);
+            let lane = backend.lane(plan)?;
+            Ok((backend, lane))
         }
         Err(e) => Err(e),
     }

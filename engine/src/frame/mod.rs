@@ -5,6 +5,7 @@ mod colour;
 pub mod convert;
 mod format;
 mod planes;
+pub(crate) mod region;
 pub mod resample;
 mod simd;
 

@@ -166,6 +166,15 @@ impl<'a> FrameMut<'a> {
         &mut self.planes[plane]
     }
 
+    /// A view to read what has been written.
+    pub fn view(&self) -> FrameRef<'_> {
+        let mut views = [Plane::default(); 3];
+        for (view, plane) in views.iter_mut().zip(&self.planes) {
+            *view = Plane { data: plane.data, stride: plane.stride };
+        }
+        FrameRef { info: self.info, planes: views }
+    }
+
     /// All three planes at once; those that the format lacks are empty.
     pub fn planes_mut(&mut self) -> &mut [PlaneMut<'a>; 3] {
         &mut self.planes

@@ -6,6 +6,7 @@ pub(crate) mod dlgsanet;
 pub(crate) mod dlsn;
 mod luma;
 mod presets;
+mod reach;
 pub(crate) mod sdan;
 mod weights;
 

@@ -1,61 +1,95 @@
-//! The element on `GstBaseTransform`: one frame at a time, on the thread of upstream.
+//! The element as GStreamer sees it: properties, pads, states.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use gst::glib;
+use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_base::prelude::*;
-use gst_base::subclass::BaseTransformMode;
-use gst_base::subclass::prelude::*;
-use srup_engine::Upscaler;
+use srup_engine::scheduler::Stats;
 
-use super::CAT;
+use super::input::Entrance;
+use super::queue::Queue;
+use super::session::Session;
 use super::settings::{Settings, properties};
-use crate::caps::{self, Way};
-use crate::errors::{Failure, guard};
-use crate::video::{Layout, engine_info, video_info};
-use crate::{allocation, metas};
+use super::{CAT, lock, told};
+use crate::caps;
+use crate::errors::guard;
 
-/// The element's state. Only `engine` is held while a frame is made, and only `settings` is taken, for a moment,
-/// while `engine` is held.
-#[derive(Default)]
+/// The element's state. Every lock is held for a moment, and none while something is pushed, asked or computed.
 pub struct SrUpscale {
-    settings: Mutex<Settings>,
-    stream: Mutex<Option<Stream>>,
-    engine: Mutex<Option<Engine>>,
-}
-
-/// What was negotiated.
-#[derive(Clone)]
-struct Stream {
-    input: gst_video::VideoInfo,
-    output: gst_video::VideoInfo,
-    described: srup_engine::frame::VideoInfo,
-    factor: u32,
-}
-
-/// What makes the frames, and with which settings it was built.
-struct Engine {
-    settings: Settings,
-    upscaler: Upscaler,
-}
-
-/// A lock whose holder panicked guards nothing half-done: what the panic touched has been thrown away.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    sink: gst::Pad,
+    src: gst::Pad,
+    pub(super) settings: Mutex<Settings>,
+    pub(super) entrance: Mutex<Entrance>,
+    pub(super) queue: Queue,
+    /// The model that the last message named.
+    pub(super) told_model: Mutex<Option<String>>,
+    /// Of the sessions before this one.
+    pub(super) stats_before: Mutex<Stats>,
+    session: Mutex<Option<Arc<Session>>>,
+    dropped: AtomicU64,
 }
 
 #[glib::object_subclass]
 impl ObjectSubclass for SrUpscale {
     const NAME: &'static str = "GstSrUpscale";
     type Type = super::SrUpscale;
-    type ParentType = gst_base::BaseTransform;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name| class.pad_template(name).expect("the class has its templates");
+        let sink = gst::Pad::builder_from_template(&template("sink"))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |imp| imp.chain(buffer))
+            })
+            .event_full_function(|_, parent, event| {
+                Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |imp| imp.sink_event(event))
+            })
+            .query_function(|_, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_query(query))
+            })
+            .build();
+        let src = gst::Pad::builder_from_template(&template("src"))
+            .event_function(|_, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_event(event))
+            })
+            .query_function(|_, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |imp| imp.src_query(query))
+            })
+            .activatemode_function(|_, parent, _, active| {
+                let failed = || Err(gst::loggable_error!(CAT, "a panic while pads were activated"));
+                Self::catch_panic_pad_function(parent, failed, |imp| imp.activate(active))
+            })
+            .build();
+        Self {
+            sink,
+            src,
+            settings: Mutex::default(),
+            entrance: Mutex::default(),
+            queue: Queue::default(),
+            told_model: Mutex::default(),
+            stats_before: Mutex::default(),
+            session: Mutex::default(),
+            dropped: AtomicU64::default(),
+        }
+    }
 }
 
 impl ObjectImpl for SrUpscale {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
         PROPERTIES.as_ref()
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        told::register_meta();
+        for pad in [&self.sink, &self.src] {
+            if let Err(error) = self.obj().add_pad(pad) {
+                gst::error!(CAT, imp = self, "{error}");
+            }
+        }
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
@@ -69,13 +103,16 @@ impl ObjectImpl for SrUpscale {
             gst::error!(CAT, imp = self, "property {}: {error}", pspec.name());
         }
         if before != after {
-            // Both sides' caps change: downstream's now, upstream's if it can give another size.
-            self.obj().reconfigure_src();
+            // Upstream may be able to give another size.
+            self.sink.push_event(gst::event::Reconfigure::new());
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        lock(&self.settings).get(pspec.name())
+        match pspec.name() {
+            "stats" => told::stats(&self.stats(), self.dropped.load(Ordering::Relaxed)).to_value(),
+            name => lock(&self.settings).get(name),
+        }
     }
 }
 
@@ -108,186 +145,98 @@ impl ElementImpl for SrUpscale {
         });
         TEMPLATES.as_ref()
     }
-}
 
-impl BaseTransformImpl for SrUpscale {
-    const MODE: BaseTransformMode = BaseTransformMode::NeverInPlace;
-    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
-    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
-
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        guard(|| settings.check()).map_err(|failure| failure.message())
-    }
-
-    fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *lock(&self.stream) = None;
-        *lock(&self.engine) = None;
-        Ok(())
-    }
-
-    fn transform_caps(
-        &self,
-        direction: gst::PadDirection,
-        caps: &gst::Caps,
-        filter: Option<&gst::Caps>,
-    ) -> Option<gst::Caps> {
-        let way = if direction == gst::PadDirection::Sink { Way::Up } else { Way::Down };
-        let factor = lock(&self.settings).scale_factor;
-        let result = caps::transform(caps, way, factor as i32, filter);
-        gst::log!(CAT, imp = self, "{way:?} {caps} filtered by {filter:?}: {result}");
-        Some(result)
-    }
-
-    fn fixate_caps(&self, _direction: gst::PadDirection, _caps: &gst::Caps, othercaps: gst::Caps) -> gst::Caps {
-        caps::fixate(othercaps)
-    }
-
-    fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        *lock(&self.engine) = None;
-        let settings = lock(&self.settings).clone();
-        let negotiated = guard(|| {
-            let stream = Stream::parse(incaps, outcaps)?;
-            let settings = Settings { scale_factor: stream.factor, ..settings };
-            Ok((Engine::build(settings, &stream)?, stream))
-        });
-        let (engine, stream) = negotiated.map_err(|failure| {
-            failure.post(&*self.obj());
-            gst::loggable_error!(CAT, "cannot upscale {incaps}")
-        })?;
-        gst::info!(CAT, imp = self, "{incaps}: {}", engine.upscaler.describe());
-        *lock(&self.stream) = Some(stream);
-        *lock(&self.engine) = Some(engine);
-        Ok(())
-    }
-
-    fn unit_size(&self, caps: &gst::Caps) -> Option<usize> {
-        gst_video::VideoInfo::from_caps(caps).ok().map(|info| info.size())
-    }
-
-    /// Only asked without a pool. The size of an input says nothing: it may be padded.
-    fn transform_size(
-        &self,
-        _direction: gst::PadDirection,
-        _caps: &gst::Caps,
-        _size: usize,
-        othercaps: &gst::Caps,
-    ) -> Option<usize> {
-        self.unit_size(othercaps)
-    }
-
-    fn propose_allocation(
-        &self,
-        _decide_query: Option<&gst::query::Allocation>,
-        query: &mut gst::query::Allocation,
-    ) -> Result<(), gst::LoggableError> {
-        // Nothing of downstream's answer is repeated: its metas are not all carried over.
-        allocation::propose(query)
-    }
-
-    fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
-        allocation::decide(query)
-    }
-
-    fn copy_metadata(&self, inbuf: &gst::BufferRef, outbuf: &mut gst::BufferRef) -> Result<(), gst::LoggableError> {
-        let stream = lock(&self.stream).clone();
-        let stream = stream.ok_or_else(|| gst::loggable_error!(CAT, "a buffer came before caps"))?;
-        metas::carry(inbuf, outbuf, (&stream.input, &stream.output), stream.factor)
-            .map_err(|error| gst::loggable_error!(CAT, "metadata: {error}"))
-    }
-
-    fn src_event(&self, event: gst::Event) -> bool {
-        self.parent_src_event(self.onto_input(event))
-    }
-
-    fn transform(&self, inbuf: &gst::Buffer, outbuf: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let stream = lock(&self.stream).clone().ok_or(gst::FlowError::NotNegotiated)?;
-        guard(|| self.upscale(&stream, inbuf, outbuf)).map_err(|failure| {
-            // A panic may have left it half-way through a frame.
-            *lock(&self.engine) = None;
-            failure.post(&*self.obj());
-            gst::FlowError::Error
-        })?;
-        Ok(gst::FlowSuccess::Ok)
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            let settings = lock(&self.settings).clone();
+            guard(|| settings.check()).map_err(|failure| {
+                failure.post(&*self.obj());
+                gst::StateChangeError
+            })?;
+            *lock(&self.stats_before) = Stats::default();
+            *lock(&self.told_model) = None;
+            self.dropped.store(0, Ordering::Relaxed);
+        }
+        let success = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            self.queue.clear();
+            self.keep_stats();
+            *lock(&self.session) = None;
+        }
+        Ok(success)
     }
 }
 
 impl SrUpscale {
-    /// Builds the engine anew if there is none, or if a property has changed since.
-    fn refresh(&self, stream: &Stream, engine: &mut Option<Engine>) -> Result<(), Failure> {
-        let settings = {
-            let current = lock(&self.settings);
-            if engine.as_ref().is_some_and(|engine| engine.is_of(&current)) {
-                return Ok(());
-            }
-            // A new factor comes with new caps; until then this stream keeps its own.
-            Settings { scale_factor: stream.factor, ..current.clone() }
-        };
-        let new = Engine::build(settings, stream)?;
-        gst::info!(CAT, imp = self, "{}", new.upscaler.describe());
-        *engine = Some(new);
-        Ok(())
+    /// The sink pad.
+    pub fn sink(&self) -> &gst::Pad {
+        &self.sink
     }
 
-    fn upscale(&self, stream: &Stream, inbuf: &gst::Buffer, outbuf: &mut gst::BufferRef) -> Result<(), Failure> {
-        let mut engine = lock(&self.engine);
-        self.refresh(stream, &mut engine)?;
-        let Some(Engine { upscaler, .. }) = engine.as_mut() else { return Ok(()) };
-        let (in_info, out_info) = (*upscaler.input_info(), *upscaler.output_info());
-        let from = Layout::of(inbuf, &stream.input, in_info.format)?;
-        let to = Layout::of(outbuf, &stream.output, out_info.format)?;
-        let input = inbuf
-            .map_readable()
-            .map_err(|_| Failure::Buffer(format!("a buffer of {} bytes from upstream cannot be read", inbuf.size())))?;
-        let size = outbuf.size();
-        let mut output = outbuf
-            .map_writable()
-            .map_err(|_| Failure::Buffer(format!("a buffer of {size} bytes from downstream cannot be written to")))?;
-        let report = upscaler.process(&from.read(&in_info, &input)?, &mut to.write(&out_info, &mut output)?)?;
-        gst::trace!(CAT, imp = self, "frame {:?}: {} took {:?}", inbuf.pts(), report.model, report.elapsed);
-        Ok(())
+    /// The source pad.
+    pub fn src(&self) -> &gst::Pad {
+        &self.src
     }
 
-    /// A pointer's place, told in pixels of the output, in those of the input.
-    fn onto_input(&self, event: gst::Event) -> gst::Event {
-        let gst::EventView::Navigation(navigation) = event.view() else { return event };
-        let (Some(factor), Some(structure)) =
-            (lock(&self.stream).as_ref().map(|stream| stream.factor), navigation.structure())
-        else {
-            return event;
-        };
-        let mut structure = structure.to_owned();
-        for field in ["pointer_x", "pointer_y"] {
-            if let Ok(place) = structure.get::<f64>(field) {
-                structure.set(field, place / f64::from(factor));
-            }
+    /// What makes frames now.
+    pub fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).clone()
+    }
+
+    /// Frames are made by that from now on.
+    pub fn set_session(&self, session: Arc<Session>) {
+        let before = self.session().map(|session| session.latency());
+        let after = session.latency();
+        self.keep_stats();
+        *lock(&self.session) = Some(session);
+        if before != Some(after) {
+            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
         }
-        gst::event::Navigation::builder(structure)
-            .seqnum(event.seqnum())
-            .running_time_offset(event.running_time_offset())
-            .build()
-    }
-}
-
-impl Stream {
-    fn parse(incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<Self, Failure> {
-        let (input, output) = (video_info(incaps)?, video_info(outcaps)?);
-        let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
-            .filter(|_| input.format() == output.format())
-            .ok_or_else(|| Failure::Buffer(format!("{incaps} and {outcaps} differ by more than a whole factor")))?;
-        Ok(Self { described: engine_info(incaps)?, input, output, factor })
-    }
-}
-
-impl Engine {
-    /// True if only the factor may have changed.
-    fn is_of(&self, settings: &Settings) -> bool {
-        let Settings { model, scale_factor: _, backend, threads } = settings;
-        (&self.settings.model, self.settings.backend, self.settings.threads) == (model, *backend, *threads)
     }
 
-    fn build(settings: Settings, stream: &Stream) -> Result<Self, Failure> {
-        let upscaler = settings.builder().build(&stream.described)?;
-        Ok(Self { settings, upscaler })
+    /// Nothing goes in or out any more, and nobody waits.
+    pub fn close(&self) {
+        self.queue.close();
+        if let Some(session) = self.session() {
+            session.abort();
+        }
+    }
+
+    /// After [`SrUpscale::close`], with the task paused: everything begins anew.
+    pub fn open(&self) {
+        if let Some(session) = self.session() {
+            session.resume();
+        }
+        self.queue.open();
+    }
+
+    fn activate(&self, active: bool) -> Result<(), gst::LoggableError> {
+        if active {
+            *lock(&self.entrance) = Entrance::fresh();
+            self.open();
+            return Ok(self.start_task()?);
+        }
+        self.close();
+        Ok(self.src.stop_task()?)
+    }
+
+    /// One more frame has been dropped; how many there are.
+    pub fn count_dropped(&self) -> u64 {
+        self.dropped.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What has been done since the element started.
+    pub fn stats(&self) -> Stats {
+        let before = lock(&self.stats_before).clone();
+        match self.session() {
+            Some(session) => before.and(session.scheduler.stats()),
+            None => before,
+        }
+    }
+
+    /// Before the session goes.
+    fn keep_stats(&self) {
+        let stats = self.stats();
+        *lock(&self.stats_before) = stats;
     }
 }

@@ -1,13 +1,18 @@
 //! The element `srupscale`.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
 use gst::prelude::*;
 use srup_engine::BackendKind;
 
 mod imp;
+mod input;
+mod output;
+mod queue;
+mod session;
 mod settings;
+mod told;
 
 /// The element's debug category: `GST_DEBUG=srupscale:6`.
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -25,17 +30,24 @@ glib::wrapper! {
     /// they came in; only width and height change, up to 16384. Interlaced video is refused when linked. Where caps
     /// name no colours and their default would change with the size, what the input meant is named.
     ///
-    /// **Properties** may be changed in any state. `model`, `backend` and `threads` take effect at the next frame,
-    /// `scale-factor` too, with new caps. In READY they cost nothing, while playing the stream waits until the new
-    /// network is loaded. What is wrong with them is told when the element goes to PAUSED, or at that frame.
+    /// **Properties** may be changed in any state; what they change takes effect at the next frame, with new caps if the
+    /// size changes. In READY they cost nothing, while playing the stream waits until the new network is loaded. What is
+    /// wrong with them is told when the element goes to PAUSED, or at that frame.
     ///
-    /// **Buffers** may have any stride and offset (`VideoMeta`), and a crop rectangle. Downstream's pool is used.
-    /// Captions, time codes and the like are copied; regions, bars, crops, overlays are scaled.
+    /// **Frames in flight** are computed side by side and leave in order, each as soon as it is done, on a thread of the
+    /// source pad; events keep their place among them. When live, `max-in-flight` frames of latency are reported.
     ///
-    /// **Time**: one frame in, one frame out, on upstream's thread; no frame is kept. So the latency is that of
-    /// upstream; what a frame costs is for a `queue` behind the element to hide.
+    /// **`target-fps`** holds a frame rate: for each frame the best network of the ladder is taken that is in time by what
+    /// was measured; a live frame that would be late all the same leaves bicubic. Every change posts an element message
+    /// `srupscale-model` (`model`, `previous`, `reason`, `running-time`).
+    ///
+    /// **Buffers** may have any stride and offset (`VideoMeta`), and a crop rectangle. Downstream's pool is used if it has
+    /// enough buffers. Captions, time codes and the like are copied; regions, bars, crops, overlays are scaled. Each buffer
+    /// gets a custom meta `SrUpscaleMeta`: `model`, `time` that it took, part `reused`, `late`, `bicubic`.
+    ///
+    /// **Nothing is lost**, but with `qos` what downstream would throw away.
     pub struct SrUpscale(ObjectSubclass<imp::SrUpscale>)
-        @extends gst_base::BaseTransform, gst::Element, gst::Object;
+        @extends gst::Element, gst::Object;
 }
 
 /// Where the network runs.
@@ -63,6 +75,38 @@ impl From<Backend> for BackendKind {
             Backend::Cuda => Self::Cuda,
         }
     }
+}
+
+/// In which numbers networks are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstSrUpscalePrecision")]
+#[repr(i32)]
+pub enum Precision {
+    /// The fastest that costs no visible quality.
+    #[default]
+    #[enum_value(name = "the fastest that costs no visible quality", nick = "auto")]
+    Auto = 0,
+    /// 32-bit floats.
+    #[enum_value(name = "32-bit floats", nick = "f32")]
+    F32 = 1,
+    /// 16-bit floats.
+    #[enum_value(name = "16-bit floats", nick = "f16")]
+    F16 = 2,
+}
+
+impl From<Precision> for srup_engine::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Auto => Self::Auto,
+            Precision::F32 => Self::F32,
+            Precision::F16 => Self::F16,
+        }
+    }
+}
+
+/// A lock whose holder panicked guards nothing half-done: what the panic touched has been thrown away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -2,16 +2,24 @@
 
 use gst::glib;
 use gst::prelude::*;
-use srup_engine::{backend, model};
+use srup_engine::model::{self, Model};
+use srup_engine::scheduler::{Options, ladder};
+use srup_engine::{BackendKind, backend};
 
-use super::Backend;
+use super::{Backend, Precision};
 use crate::errors::Failure;
 
 /// More threads than any machine has cores: bounds a slip of the finger.
 const MAX_THREADS: u32 = 1024;
 
+/// Frames in flight, each with its input and output, take memory: bounds a slip of the finger.
+const MAX_IN_FLIGHT: u32 = 64;
+
+/// The highest target, far above any display.
+const MAX_FPS: f64 = 1000.0;
+
 /// The values of the properties.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// A name or a path.
     pub model: String,
@@ -19,43 +27,101 @@ pub struct Settings {
     pub scale_factor: u32,
     /// Where the network runs.
     pub backend: Backend,
+    /// Number of the GPU; -1 for the first, or that of the environment.
+    pub device: i32,
+    /// In which numbers.
+    pub precision: Precision,
     /// CPU threads, 0 for all.
     pub threads: u32,
+    /// Frames inside at once, 0 for what suits the backend.
+    pub max_in_flight: u32,
+    /// Frames a second to hold; 0 none, -1 the stream's own.
+    pub target_fps: f64,
+    /// Names of models, best first, with commas between; empty for what is below the model.
+    pub ladder: String,
+    /// Whether unchanged parts are taken from the frame before.
+    pub reuse: bool,
+    /// Whether frames are dropped that downstream would drop.
+    pub qos: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { model: model::DEFAULT.into(), scale_factor: 2, backend: Backend::Auto, threads: 0 }
+        Self {
+            model: model::DEFAULT.into(),
+            scale_factor: 2,
+            backend: Backend::Auto,
+            device: -1,
+            precision: Precision::Auto,
+            threads: 0,
+            max_in_flight: 0,
+            target_fps: 0.0,
+            ladder: String::new(),
+            reuse: true,
+            qos: true,
+        }
     }
 }
 
 impl Settings {
-    /// Opens model and backend once, so that a wrong setting is told before the first frame.
+    /// Opens models and backend once, so that a wrong setting is told before the first frame.
     pub fn check(&self) -> Result<(), Failure> {
-        model::Model::open(&self.model, self.scale_factor as usize)?;
-        backend::open(self.backend.into(), self.threads as usize)?;
+        self.models(None)?;
+        backend::open(self.backend_kind(), self.threads as usize)?;
         Ok(())
     }
 
-    /// What the engine is asked for.
-    pub fn builder(&self) -> srup_engine::Builder {
-        srup_engine::Upscaler::builder()
-            .model(&self.model)
-            .scale(self.scale_factor as usize)
-            .backend(self.backend.into())
-            .threads(self.threads as usize)
+    /// The target in frames a second, for a stream of that rate.
+    pub fn target(&self, rate: Option<f64>) -> Option<f64> {
+        if self.target_fps < 0.0 { rate } else { Some(self.target_fps).filter(|&target| target > 0.0) }
+    }
+
+    /// What the engine is asked for, for a stream of that rate.
+    pub fn options(&self, rate: Option<f64>, live: bool) -> Result<Options, Failure> {
+        let target = self.target(rate);
+        let options = Options::new(self.models(target)?, self.scale_factor as usize);
+        Ok(Options {
+            backend: self.backend_kind(),
+            precision: self.precision.into(),
+            threads: self.threads as usize,
+            window: self.max_in_flight as usize,
+            target,
+            live,
+            reuse: self.reuse,
+            ..options
+        })
+    }
+
+    /// The ladder; without a target only its top is used.
+    fn models(&self, target: Option<f64>) -> Result<Vec<Model>, Failure> {
+        let scale = self.scale_factor as usize;
+        let names: Vec<&str> = self.ladder.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        if !names.is_empty() {
+            return Ok(ladder::named(&names, scale)?);
+        }
+        let top = Model::open(&self.model, scale)?;
+        Ok(if target.is_some() { ladder::below(top, scale)? } else { vec![top] })
+    }
+
+    fn backend_kind(&self) -> BackendKind {
+        self.backend.into()
     }
 
     /// Sets a property.
     pub fn set(&mut self, name: &str, value: &glib::Value) -> Result<(), glib::value::ValueTypeMismatchError> {
+        let text = || value.get::<Option<String>>().map(Option::unwrap_or_default);
         match name {
-            "model" => {
-                let text = value.get::<Option<String>>().unwrap_or_default();
-                self.model = text.filter(|text| !text.is_empty()).unwrap_or_else(|| model::DEFAULT.into());
-            }
+            "model" => self.model = Some(text()?).filter(|t| !t.is_empty()).unwrap_or_else(|| model::DEFAULT.into()),
             "scale-factor" => self.scale_factor = value.get()?,
             "backend" => self.backend = value.get()?,
+            "device" => self.device = value.get()?,
+            "precision" => self.precision = value.get()?,
             "threads" => self.threads = value.get()?,
+            "max-in-flight" => self.max_in_flight = value.get()?,
+            "target-fps" => self.target_fps = value.get()?,
+            "ladder" => self.ladder = text()?,
+            "reuse" => self.reuse = value.get()?,
+            "qos" => self.qos = value.get()?,
             // GObject asks only for properties that were declared.
             _ => {}
         }
@@ -68,6 +134,13 @@ impl Settings {
             "model" => self.model.to_value(),
             "scale-factor" => self.scale_factor.to_value(),
             "backend" => self.backend.to_value(),
+            "device" => self.device.to_value(),
+            "precision" => self.precision.to_value(),
+            "max-in-flight" => self.max_in_flight.to_value(),
+            "target-fps" => self.target_fps.to_value(),
+            "ladder" => self.ladder.to_value(),
+            "reuse" => self.reuse.to_value(),
+            "qos" => self.qos.to_value(),
             _ => self.threads.to_value(),
         }
     }
@@ -75,9 +148,17 @@ impl Settings {
 
 /// The declarations, with texts that `gst-inspect-1.0` shows.
 pub fn properties() -> Vec<glib::ParamSpec> {
+    let mut all = picture();
+    all.extend(machine());
+    all.extend(pace());
+    all
+}
+
+/// What the picture depends on.
+fn picture() -> Vec<glib::ParamSpec> {
     let model_blurb = format!(
-        "Network that makes the picture: one of {}, or the path of a .safetensors file. \
-         bicubic and lanczos are plain resampling. A change takes effect at the next frame",
+        "Network that makes the picture: one of {}, or the path of a .safetensors file. bicubic and lanczos are plain \
+         resampling. With target-fps, the best that may be taken. A change takes effect at the next frame",
         model::names().join(", ")
     );
     vec![
@@ -98,12 +179,46 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .default_value(2)
             .mutable_playing()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("precision", Precision::Auto)
+            .nick("Precision")
+            .blurb(
+                "Numbers to compute in. auto takes the fastest of the backend that costs no visible quality; f16 needs \
+                 the cuda backend, f32 the cpu backend",
+            )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("reuse")
+            .nick("Reuse")
+            .blurb(
+                "Take what has not changed since the frame before from its result: held frames, bars, screens cost next \
+                 to nothing, and the picture is the same to the bit. Keeps one frame of upstream's",
+            )
+            .default_value(true)
+            .mutable_playing()
+            .build(),
+    ]
+}
+
+/// Where the work is done.
+fn machine() -> Vec<glib::ParamSpec> {
+    vec![
         glib::ParamSpecEnum::builder_with_default("backend", Backend::Auto)
             .nick("Backend")
             .blurb(
                 "Where the network runs. auto never fails for want of a GPU but may be slower than the video; cuda is an \
                  error where there is no NVIDIA GPU. A change takes effect at the next frame",
             )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecInt::builder("device")
+            .nick("Device")
+            .blurb(
+                "Number of the NVIDIA GPU; -1 takes the one that the environment variable SRUP_CUDA_DEVICE names, else \
+                 the first. A change takes effect at the next frame",
+            )
+            .minimum(-1)
+            .maximum(63)
+            .default_value(-1)
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("threads")
@@ -116,6 +231,56 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .maximum(MAX_THREADS)
             .default_value(0)
             .mutable_playing()
+            .build(),
+    ]
+}
+
+/// When frames leave.
+fn pace() -> Vec<glib::ParamSpec> {
+    vec![
+        glib::ParamSpecDouble::builder("target-fps")
+            .nick("Target frame rate")
+            .blurb(
+                "Frames a second to hold, by taking the best network of the ladder that fits, frame by frame: 0 for none, \
+                 always model; -1 for the rate of the stream. A live frame that would still be late leaves bicubic",
+            )
+            .minimum(-1.0)
+            .maximum(MAX_FPS)
+            .default_value(0.0)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("ladder")
+            .nick("Ladder")
+            .blurb(
+                "Models that target-fps may take, best first, with commas between: luma-m,luma-s for example. bicubic is \
+                 always the last. Empty for model and the built-in networks that are cheaper",
+            )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("max-in-flight")
+            .nick("Frames in flight")
+            .blurb(
+                "Frames inside at once; as many frames of latency are reported when live. 0 for what suits: 2 on the CPU \
+                 and 3 on a GPU when live, else a few more than are computed at once. 1 puts all threads on one frame",
+            )
+            .minimum(0)
+            .maximum(MAX_IN_FLIGHT)
+            .default_value(0)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("qos")
+            .nick("Quality of service")
+            .blurb("Drop frames which are too late for downstream before they are computed, with a qos message for each")
+            .default_value(true)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb(
+                "What has been done since the element started: model in use, frames, late, bicubic (for a deadline's \
+                 sake), dropped, switches, reused (part of the picture, 0 to 1), fps, latency, and frames by model",
+            )
+            .read_only()
             .build(),
     ]
 }

@@ -45,106 +45,157 @@ pub struct WindowState {
     pub folded: Vec<PackedConv>,
 }
 
-/// A network ready for frames of one size, with all its buffers.
-pub struct Engine {
+/// A network taken apart and laid out for frames of one size. Lanes share it.
+pub struct Prepared {
+    name: String,
     isa: Isa,
     program: Program,
     layout: Layout,
-    slots: Vec<Buffer>,
-    states: Vec<State>,
-    workers: Workers,
     height: usize,
     width: usize,
 }
 
-impl Engine {
-    /// Prepares a network for frames of that size.
+impl Prepared {
+    /// Prepares a network for frames of that size and that many threads.
+    pub fn new(isa: Isa, threads: usize, network: &Network, height: usize, width: usize) -> Self {
+        let program = Program::new(network, height, width);
+        let layout = Layout::new(&program, threads);
+        Self { name: network.name.clone(), isa, program, layout, height, width }
+    }
+}
+
+/// Room for one frame at a time of any of some networks: as much as the largest needs.
+pub struct Room {
+    slots: Vec<Buffer>,
+    workers: Workers,
+}
+
+impl Room {
+    /// For those networks, on the threads of a pool.
     ///
     /// # Errors
-    /// [`Error::Memory`] if its buffers would take more than there is.
-    pub fn new(isa: Isa, pool: Arc<ThreadPool>, network: &Network, height: usize, width: usize) -> Result<Self, Error> {
-        let program = Program::new(network, height, width);
+    /// [`Error::Memory`] if that is more than there is, what the networks keep for themselves included.
+    pub fn new(pool: Arc<ThreadPool>, networks: &[&Prepared]) -> Result<Self, Error> {
         let threads = pool.current_num_threads();
-        let layout = Layout::new(&program, threads);
-        memory::check(&network.name, (width, height), bytes(&program, &layout, threads))?;
-        let longest = program.values.iter().map(|v| Line::new(v.width, program.reach).stride).max().unwrap_or(0);
+        let slots = largest(networks.iter().map(|p| p.layout.slots.as_slice()));
+        let rings = largest(networks.iter().map(|p| p.layout.rings.as_slice()));
+        let values = slots.iter().sum::<usize>() + threads * rings.iter().sum::<usize>();
+        let own: usize = networks.iter().map(|p| state_bytes(&p.program, threads)).sum();
+        if let Some(first) = networks.first() {
+            memory::check(&first.name, (first.width, first.height), 4 * values + own)?;
+        }
+        let programs = || networks.iter().map(|p| &p.program);
+        let longest = programs().flat_map(|p| p.values.iter().map(|v| Line::new(v.width, p.reach).stride)).max();
         let workers = Workers::new(pool, || Worker {
-            rings: layout.rings.iter().map(|&len| Buffer::zeros(len)).collect(),
+            rings: rings.iter().map(|&len| Buffer::zeros(len)).collect(),
             taps: TapRoom::default(),
-            zeros: vec![0.0; longest],
-            scratch: vec![0.0; scratch(&program)],
-            chunk: chunk_room(&program),
+            zeros: vec![0.0; longest.unwrap_or(0)],
+            scratch: vec![0.0; programs().map(scratch).max().unwrap_or(0)],
+            chunks: programs().filter_map(chunk_room).collect(),
         });
-        let slots = layout.slots.iter().map(|&len| Buffer::zeros(len)).collect();
-        let states = program.states.iter().map(State::new).collect();
-        Ok(Self { isa, program, layout, slots, states, workers, height, width })
+        Ok(Self { slots: slots.iter().map(|&len| Buffer::zeros(len)).collect(), workers })
+    }
+}
+
+/// The largest of each place.
+fn largest<'a>(lengths: impl Iterator<Item = &'a [usize]>) -> Vec<usize> {
+    let mut all = Vec::new();
+    for lengths in lengths {
+        all.resize(all.len().max(lengths.len()), 0);
+        for (most, &len) in all.iter_mut().zip(lengths) {
+            *most = len.max(*most);
+        }
+    }
+    all
+}
+
+/// A network ready for frames of one size, with what it keeps while it computes one.
+pub struct Engine {
+    prepared: Arc<Prepared>,
+    states: Vec<State>,
+}
+
+impl Engine {
+    /// One that computes in rooms which were made for that network.
+    pub fn new(prepared: Arc<Prepared>) -> Self {
+        let states = prepared.program.states.iter().map(State::new).collect();
+        Self { prepared, states }
     }
 
     /// Computes one frame. `output` is made to fit.
     ///
     /// # Panics
-    /// If the input is not of the size and the number of planes that the engine was made for.
-    pub fn run(&mut self, input: &Tensor, output: &mut Tensor) {
-        let expected = (self.program.values[0].channels, self.height, self.width);
+    /// If the input is not of the size and the number of planes that the engine was made for, or the room not for this
+    /// network.
+    pub fn run(&mut self, room: &mut Room, input: &Tensor, output: &mut Tensor) {
+        let Self { prepared, states } = self;
+        let Prepared { isa, program, layout, height, width, .. } = &**prepared;
+        let Room { slots, workers } = room;
+        let expected = (program.values[0].channels, *height, *width);
         assert_eq!((input.channels, input.height, input.width), expected, "the input fits the plan");
-        let Value { channels, height, width, .. } = self.program.values[self.program.output];
+        let Value { channels, height, width, .. } = program.values[program.output];
         if (output.channels, output.height, output.width) != (channels, height, width) {
             *output = Tensor::zeros(channels, height, width);
         }
-        for phase in &self.layout.phases {
+        for phase in &layout.phases {
             match phase {
                 Phase::Segment(segment) => {
-                    let slots: Vec<_> = self.slots.iter_mut().map(|b| Shared::new(b.as_mut_slice())).collect();
-                    let context = Context {
-                        isa: self.isa,
-                        program: &self.program,
-                        segment,
-                        states: &self.states,
-                        slots: &slots,
-                        input,
-                        output: (Shared::new(&mut output.data), height, width),
-                    };
+                    let slots: Vec<_> = slots.iter_mut().map(|b| Shared::new(b.as_mut_slice())).collect();
+                    let output = (Shared::new(&mut output.data), height, width);
+                    let context = Context { isa: *isa, program, segment, states, slots: &slots, input, output };
                     let bands = segment.height.div_ceil(segment.band);
-                    self.workers.each(bands, |band, worker| run_band(&context, worker, band));
+                    workers.each(bands, |band, worker| run_band(&context, worker, band));
                 }
                 Phase::Frame(op, inputs, target) => {
-                    let Kernel::Frame(kernel) = self.program.ops[*op].kernel else { continue };
-                    match kernel {
-                        FrameKernel::Fit => {
-                            let values = (self.program.ops[*op].inputs[0].value, self.program.ops[*op].output);
-                            fit(&self.program, values, &mut self.slots, &inputs[0], *target, &self.workers);
-                        }
-                        FrameKernel::Matrices(state) => {
-                            let line = Line::new(
-                                self.program.values[self.program.ops[*op].inputs[0].value].width,
-                                self.program.reach,
-                            );
-                            if let State::Windows(state) = &mut self.states[state] {
-                                matrices(self.isa, line, frame(&self.slots, &inputs[0]), state, &self.workers);
-                            }
-                        }
-                        FrameKernel::Attention(state) => {
-                            if let State::Rounds(block, rounds) = &mut self.states[state] {
-                                let tokens = Tokens {
-                                    embed: frame(&self.slots, &inputs[0]),
-                                    values: frame(&self.slots, &inputs[1]),
-                                    scores: frame(&self.slots, &inputs[2]),
-                                    reduced: block.matching.cout,
-                                    channels: block.assembly.cout,
-                                    chunk: block.chunk,
-                                };
-                                attention(self.isa, block, tokens, rounds, &self.workers);
-                            }
-                        }
-                    }
+                    run_frame(prepared, *op, inputs, *target, states, slots, workers);
                 }
             }
         }
-        if let Some(slot) = self.layout.result {
-            let line = Line::new(width, self.program.reach);
-            for (i, row) in self.slots[slot].as_slice().chunks_exact(line.stride).take(channels * height).enumerate() {
+        if let Some(slot) = layout.result {
+            let line = Line::new(width, program.reach);
+            for (i, row) in slots[slot].as_slice().chunks_exact(line.stride).take(channels * height).enumerate() {
                 let (y, c) = (i / channels, i % channels);
                 output.data[(c * height + y) * width..][..width].copy_from_slice(line.pixels(row, 0));
+            }
+        }
+    }
+}
+
+/// An operation on whole frames.
+fn run_frame(
+    prepared: &Prepared,
+    op: usize,
+    inputs: &[Source],
+    target: Option<usize>,
+    states: &mut [State],
+    slots: &mut [Buffer],
+    workers: &Workers,
+) {
+    let (isa, program) = (prepared.isa, &prepared.program);
+    let op = &program.ops[op];
+    let Kernel::Frame(kernel) = op.kernel else { return };
+    match kernel {
+        FrameKernel::Fit => {
+            let values = (op.inputs[0].value, op.output);
+            fit(program, values, slots, &inputs[0], target, workers);
+        }
+        FrameKernel::Matrices(state) => {
+            let line = Line::new(program.values[op.inputs[0].value].width, program.reach);
+            if let State::Windows(state) = &mut states[state] {
+                matrices(isa, line, frame(slots, &inputs[0]), state, workers);
+            }
+        }
+        FrameKernel::Attention(state) => {
+            if let State::Rounds(block, rounds) = &mut states[state] {
+                let tokens = Tokens {
+                    embed: frame(slots, &inputs[0]),
+                    values: frame(slots, &inputs[1]),
+                    scores: frame(slots, &inputs[2]),
+                    reduced: block.matching.cout,
+                    channels: block.assembly.cout,
+                    chunk: block.chunk,
+                };
+                attention(isa, block, tokens, rounds, workers);
             }
         }
     }
@@ -180,26 +231,21 @@ impl State {
     }
 }
 
-/// All buffers, in bytes.
-fn bytes(program: &Program, layout: &Layout, threads: usize) -> usize {
-    let values = layout.slots.iter().sum::<usize>() + threads * layout.rings.iter().sum::<usize>();
-    let states: usize = program
-        .states
-        .iter()
-        .map(|spec| match spec {
-            StateSpec::Windows(block, rows, columns) => {
-                let (channels, heads) = (block.project_out.cin, block.temperature.len());
-                let matrices = rows.starts.len() * columns.starts.len() * channels * channels / heads;
-                4 * (matrices + rows.intervals() * columns.intervals() * (channels + 8) * (channels + 4))
-            }
-            StateSpec::Rounds(block, tokens) => {
-                let places = tokens + block.chunk;
-                let room = ChunkRoom::bytes(block.chunk, block.matching.cout, block.assembly.cout);
-                block.rounds * places * (4 * block.assembly.cout + 13) + threads * room
-            }
-        })
-        .sum();
-    4 * values + states
+/// Bytes of what a network keeps for itself.
+fn state_bytes(program: &Program, threads: usize) -> usize {
+    let states = program.states.iter().map(|spec| match spec {
+        StateSpec::Windows(block, rows, columns) => {
+            let (channels, heads) = (block.project_out.cin, block.temperature.len());
+            let matrices = rows.starts.len() * columns.starts.len() * channels * channels / heads;
+            4 * (matrices + rows.intervals() * columns.intervals() * (channels + 8) * (channels + 4))
+        }
+        StateSpec::Rounds(block, tokens) => {
+            let places = tokens + block.chunk;
+            let room = ChunkRoom::bytes(block.chunk, block.matching.cout, block.assembly.cout);
+            block.rounds * places * (4 * block.assembly.cout + 13) + threads * room
+        }
+    });
+    states.sum()
 }
 
 /// Values of scratch that the kernels of a program need.
@@ -306,7 +352,8 @@ fn attention(isa: Isa, block: &GlobalLearnableAttention, tokens: Tokens<'_>, rou
         let (results, weights) = (Shared::new(&mut round.results), Shared::new(&mut round.weights));
         let order = &round.order;
         workers.each(order.len() / chunk, |j, worker| {
-            let Some(room) = &mut worker.chunk else { return };
+            let shape = (chunk, reduced, channels);
+            let Some(room) = worker.chunks.iter_mut().find(|room| room.shape() == shape) else { return };
             // SAFETY: every task writes its own chunk.
             let (results, weights) = unsafe {
                 let part = j * chunk..(j + 1) * chunk;

@@ -20,12 +20,12 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::dispatch::Isa;
-use self::engine::Engine;
+use self::engine::{Engine, Prepared, Room};
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
@@ -37,6 +37,14 @@ use crate::tensor::Tensor;
 pub struct Cpu {
     isa: Isa,
     pool: Arc<ThreadPool>,
+    shared: Arc<Mutex<Vec<Shared>>>,
+}
+
+/// A network that lanes use.
+struct Shared {
+    network: Arc<Network>,
+    size: (usize, usize),
+    prepared: Weak<Prepared>,
 }
 
 impl Cpu {
@@ -54,34 +62,63 @@ impl Cpu {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("srup-cpu-{i}")).build();
-        let pool = pool.map_err(|e| {
-            let reason = format!("{threads} threads cannot be started ({e}); ask for fewer");
-            Error::Backend { backend: "cpu", reason }
-        })?;
-        Ok(Self { isa, pool: Arc::new(pool) })
+        Ok(Self { isa, pool: pool(threads)?, shared: Arc::default() })
     }
+
+    /// A network taken apart for frames of that size: another lane's, if one has it.
+    fn prepared(&self, network: &Arc<Network>, (height, width): (usize, usize)) -> Arc<Prepared> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|shared| shared.prepared.strong_count() > 0);
+        let same = |shared: &&Shared| Arc::ptr_eq(&shared.network, network) && shared.size == (height, width);
+        if let Some(prepared) = shared.iter().find(same).and_then(|shared| shared.prepared.upgrade()) {
+            return prepared;
+        }
+        let prepared = Arc::new(Prepared::new(self.isa, self.pool.current_num_threads(), network, height, width));
+        let size = (height, width);
+        shared.push(Shared { network: network.clone(), size, prepared: Arc::downgrade(&prepared) });
+        prepared
+    }
+}
+
+fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("srup-cpu-{i}")).build();
+    pool.map(Arc::new).map_err(|e| {
+        let reason = format!("{threads} threads cannot be started ({e}); ask for fewer");
+        Error::Backend { backend: "cpu", reason }
+    })
 }
 
 impl Backend for Cpu {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         check(plan.precision)?;
-        let runner = match &plan.model {
-            Model::Resample(_) => None,
-            Model::Network(network) => {
-                let (height, width) = (plan.input.height, plan.input.width);
-                let engine = Engine::new(self.isa, self.pool.clone(), network, height, width)?;
-                Some(Box::new(engine) as Box<dyn Runner>)
-            }
-        };
-        Ok(Box::new(HostLane::new(plan, runner, Some(self.pool.clone()))))
+        let size = (plan.input.height, plan.input.width);
+        let prepared: Vec<_> = plan
+            .ladder
+            .iter()
+            .map(|model| match model {
+                Model::Network(network) => Some(self.prepared(network, size)),
+                Model::Resample(_) => None,
+            })
+            .collect();
+        let networks: Vec<&Prepared> = prepared.iter().flatten().map(|prepared| &**prepared).collect();
+        let room = Room::new(self.pool.clone(), &networks)?;
+        let engines = prepared.into_iter().map(|prepared| prepared.map(Engine::new)).collect();
+        Ok(Box::new(HostLane::new(plan, Box::new(Engines { engines, room }), Some(self.pool.clone()))))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
         check(precision)?;
+        let threads = self.pool.current_num_threads();
+        let prepared = Arc::new(Prepared::new(self.isa, threads, network, input.height, input.width));
+        let mut room = Room::new(self.pool.clone(), &[&prepared])?;
         let mut output = Tensor::default();
-        Engine::new(self.isa, self.pool.clone(), network, input.height, input.width)?.run(input, &mut output);
+        Engine::new(prepared).run(&mut room, input, &mut output);
         Ok(output)
+    }
+
+    fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
+        let pool = pool(self.pool.current_num_threads())?;
+        Ok(Arc::new(Self { isa: self.isa, pool, shared: self.shared.clone() }))
     }
 
     fn kind(&self) -> BackendKind {
@@ -93,9 +130,18 @@ impl Backend for Cpu {
     }
 }
 
-impl Runner for Engine {
-    fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
-        Engine::run(self, input, output);
+/// The networks of a ladder, one frame at a time.
+struct Engines {
+    /// None where the rung is resampling.
+    engines: Vec<Option<Engine>>,
+    room: Room,
+}
+
+impl Runner for Engines {
+    fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
+        if let Some(engine) = &mut self.engines[rung] {
+            engine.run(&mut self.room, input, output);
+        }
         Ok(())
     }
 }

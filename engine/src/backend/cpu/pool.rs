@@ -19,8 +19,8 @@ pub struct Worker {
     pub zeros: Vec<f32>,
     /// Scratch of kernels.
     pub scratch: Vec<f32>,
-    /// For the attention of a chunk, in a network that has it.
-    pub chunk: Option<ChunkRoom>,
+    /// For the attention of a chunk, one for each shape that the networks have.
+    pub chunks: Vec<ChunkRoom>,
 }
 
 /// Runs tasks on a thread pool, with one [`Worker`] for each thread.

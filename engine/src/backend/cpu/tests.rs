@@ -153,16 +153,21 @@ fn networks_of_every_family_scale_and_size() {
 }
 
 #[test]
-fn a_network_that_runs_twice_gives_the_same_as_fresh() {
-    for preset in small_presets() {
-        let network = Network::random(preset, 2, 9);
-        let cpu = Cpu::new(2).unwrap();
-        let pictures = pictures(network.channels, 21, 30);
-        let mut engine = Engine::new(cpu.isa, cpu.pool.clone(), &network, 21, 30).unwrap();
-        let mut output = Tensor::default();
-        for picture in pictures.iter().chain(&pictures[..2]) {
-            engine.run(picture, &mut output);
-            assert!(output == cpu.run(&network, Precision::Auto, picture).unwrap(), "{}", network.name);
+fn networks_that_take_turns_in_one_room_give_the_same_as_fresh() {
+    let cpu = Cpu::new(2).unwrap();
+    let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9));
+    let prepared = |network: &Network| Arc::new(Prepared::new(cpu.isa, 2, network, 21, 30));
+    let all: Vec<_> = networks.map(|network| (prepared(&network), network)).collect();
+    let shared: Vec<&Prepared> = all.iter().map(|(prepared, _)| &**prepared).collect();
+    let mut room = Room::new(cpu.pool.clone(), &shared).unwrap();
+    let mut engines: Vec<_> = all.iter().map(|(prepared, _)| Engine::new(prepared.clone())).collect();
+    let mut output = Tensor::default();
+    for turn in 0..4 {
+        for (engine, (_, network)) in engines.iter_mut().zip(&all) {
+            let picture = &pictures(network.channels, 21, 30)[turn];
+            engine.run(&mut room, picture, &mut output);
+            let fresh = cpu.run(network, Precision::Auto, picture).unwrap();
+            assert!(output == fresh, "{} in turn {turn}", network.name);
         }
     }
 }
@@ -214,7 +219,8 @@ fn f16_is_refused_and_so_is_a_frame_beyond_memory() {
     assert!(text.contains("f32"), "{text}");
     let (_, preset) = Preset::named(2).into_iter().find(|(n, _)| *n == "dlsn-light").unwrap();
     let network = Network::random(preset, 2, 1);
-    let text = match Engine::new(cpu.isa, cpu.pool.clone(), &network, 16_384, 1 << 20) {
+    let prepared = Prepared::new(cpu.isa, 1, &network, 16_384, 1 << 20);
+    let text = match Room::new(cpu.pool.clone(), &[&prepared]) {
         Err(e) => e.to_string(),
         Ok(_) => panic!("no machine has terabytes"),
     };

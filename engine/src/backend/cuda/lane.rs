@@ -10,6 +10,7 @@ use crate::Error;
 use crate::backend::{Lane, Plan};
 use crate::frame::convert::NotFinite;
 use crate::frame::{FrameMut, FrameRef};
+use crate::model::Model;
 
 /// Takes frames of one description up, through a model, and down.
 pub struct CudaLane {
@@ -28,10 +29,11 @@ impl CudaLane {
     pub fn new(
         device: &Device,
         plan: &Plan,
+        model: &Model,
         network: Option<&Arc<DeviceNetwork>>,
         issue: Issue,
     ) -> Result<Self, Error> {
-        let domain = plan.domain();
+        let domain = model.domain();
         let images = network.is_some_and(|network| !network.takes_planes());
         let frame = Conversion::new(device, &plan.input, &plan.output, domain)?.frame(images)?;
         let mut launches = frame.before().to_vec();
@@ -46,11 +48,11 @@ impl CudaLane {
         launches.extend_from_slice(frame.after());
         let mut slot = Slot::new(device, frame.upload(), frame.download(), issue)?;
         let program = slot.add(launches)?;
-        Ok(Self { model: plan.model.name().to_owned(), frame, slot, program })
+        Ok(Self { model: model.name().to_owned(), frame, slot, program })
     }
 }
 
-impl Lane for CudaLane {
+impl CudaLane {
     fn start(&mut self, input: &FrameRef<'_>) -> Result<(), Error> {
         self.frame.gather(input, self.slot.input()?);
         Ok(self.slot.start(self.program)?)
@@ -59,5 +61,24 @@ impl Lane for CudaLane {
     fn finish(&mut self, output: &mut FrameMut<'_>) -> Result<(), Error> {
         let block = self.slot.finish()?;
         self.frame.scatter(block, output).map_err(|NotFinite| Error::NotANumber { model: self.model.clone() })
+    }
+}
+
+/// One for each rung.
+pub struct Rungs {
+    /// In the order of the ladder.
+    pub lanes: Vec<CudaLane>,
+    /// The one that has a frame.
+    pub started: usize,
+}
+
+impl Lane for Rungs {
+    fn start(&mut self, rung: usize, input: &FrameRef<'_>) -> Result<(), Error> {
+        self.started = rung;
+        self.lanes[rung].start(input)
+    }
+
+    fn finish(&mut self, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        self.lanes[self.started].finish(output)
     }
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use srup_cuda::kernels::luma::Sums;
 use srup_cuda::{Buffer, Device, Issue, run, time};
 
-use self::lane::CudaLane;
+use self::lane::{CudaLane, Rungs};
 use self::network::DeviceNetwork;
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
@@ -112,11 +112,14 @@ impl Cuda {
 impl Backend for Cuda {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         let sums = self.sums(plan.precision)?;
-        let network = match &plan.model {
-            Model::Network(network) => Some(self.prepared(network, sums)?),
-            Model::Resample(_) => None,
-        };
-        Ok(Box::new(CudaLane::new(&self.device, plan, network.as_ref(), self.issue)?))
+        let lanes = plan.ladder.iter().map(|model| {
+            let network = match model {
+                Model::Network(network) => Some(self.prepared(network, sums)?),
+                Model::Resample(_) => None,
+            };
+            CudaLane::new(&self.device, plan, model, network.as_ref(), self.issue)
+        });
+        Ok(Box::new(Rungs { lanes: lanes.collect::<Result<_, _>>()?, started: 0 }))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
@@ -126,6 +129,10 @@ impl Backend for Cuda {
         let flag = Buffer::zeroed(&self.device, 4)?;
         run(&self.device, &prepared.launches(&from, &to, &scratch, &flag)?)?;
         tensors::read(&to, network.shapes(input.height, input.width)[network.output])
+    }
+
+    fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
+        Ok(self)
     }
 
     fn kind(&self) -> BackendKind {

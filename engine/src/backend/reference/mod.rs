@@ -27,16 +27,16 @@ pub struct Reference;
 impl Backend for Reference {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         check(plan.precision)?;
-        let runner = match &plan.model {
-            Model::Network(network) => Some(Box::new(NetworkRunner(Arc::clone(network))) as Box<dyn Runner>),
-            Model::Resample(_) => None,
-        };
-        Ok(Box::new(HostLane::new(plan, runner, None)))
+        Ok(Box::new(HostLane::new(plan, Box::new(Networks(plan.ladder.clone())), None)))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
         check(precision)?;
         Ok(run(network, input))
+    }
+
+    fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
+        Ok(self)
     }
 
     fn kind(&self) -> BackendKind {
@@ -55,11 +55,13 @@ fn check(precision: Precision) -> Result<(), Error> {
     }
 }
 
-struct NetworkRunner(Arc<Network>);
+struct Networks(Vec<Model>);
 
-impl Runner for NetworkRunner {
-    fn run(&mut self, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
-        *output = run(&self.0, input);
+impl Runner for Networks {
+    fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
+        if let Model::Network(network) = &self.0[rung] {
+            *output = run(network, input);
+        }
         Ok(())
     }
 }

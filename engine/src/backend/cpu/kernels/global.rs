@@ -117,6 +117,11 @@ impl ChunkRoom {
         }
     }
 
+    /// Chunk, matching channels and value channels that it is for.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        (self.line.width, self.queries.len() / self.line.stride, self.result.len() / self.line.stride)
+    }
+
     /// Bytes that it takes.
     pub fn bytes(chunk: usize, reduced: usize, channels: usize) -> usize {
         let line = Line::new(chunk, 0).stride;

@@ -1,0 +1,205 @@
+//! What lanes are made of, how many there are, and how many threads each has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pacing::Setup;
+use super::reuse::Chain;
+use super::tiles::{TileLane, Tiling};
+use super::{Options, calibration};
+use crate::backend::{self, Backend, Lane, Plan, cpu::Cpu};
+use crate::frame::region::{self, Region};
+use crate::frame::{Frame, FrameMut, FrameRef, Kernel, VideoInfo};
+use crate::model::Model;
+use crate::{BackendKind, Error};
+
+/// Lanes at most where each has threads of its own: more only take memory.
+const MAX_CPU_LANES: usize = 8;
+
+/// Lanes of a device: one copies up, one computes, one copies down. Live, where each frame more in flight is a frame of delay,
+/// two keep it busy.
+const DEVICE_LANES: [usize; 2] = [3, 2];
+
+/// What computes one frame at a time.
+pub struct Lanes {
+    /// For whole frames.
+    pub whole: Box<dyn Lane>,
+    tiles: Option<TileLane>,
+    tiling: Option<Tiling>,
+    scale: usize,
+}
+
+impl Lanes {
+    fn new(
+        backend: &dyn Backend,
+        whole: Box<dyn Lane>,
+        plan: &Plan,
+        tiling: Option<Tiling>,
+        scale: usize,
+    ) -> Result<Self, Error> {
+        let tiles = tiling.map(|tiling| {
+            let (width, height) = tiling.crop_size();
+            let input = VideoInfo { width, height, ..plan.input };
+            let crop = Plan { input, output: input.scaled(scale)?, ..plan.clone() };
+            Ok::<_, Error>(TileLane::new(tiling, backend.lane(&crop)?, scale, &plan.output))
+        });
+        Ok(Self { whole, tiles: tiles.transpose()?, tiling, scale })
+    }
+
+    /// Computes one tile of a frame into its place.
+    ///
+    /// # Errors
+    /// Those of the lane.
+    pub fn tile(
+        &mut self,
+        rung: usize,
+        tile: Region,
+        input: &FrameRef<'_>,
+        output: &mut FrameMut<'_>,
+    ) -> Result<(), Error> {
+        match &mut self.tiles {
+            Some(lane) => lane.run(rung, tile, input, output),
+            None => self.whole.process(rung, input, output),
+        }
+    }
+
+    /// Brings kept and output to the same picture: `tiles` are new in the output, all else is taken from what was kept.
+    pub fn exchange(&self, tiles: &[Region], kept: &mut Frame, output: &mut FrameMut<'_>) {
+        let info = *output.info();
+        let all = Region { x: 0, y: 0, width: info.width, height: info.height };
+        for tile in tiles.iter().map(|tile| tile.scaled(self.scale)) {
+            region::copy(&output.view(), tile, &mut kept.view_mut(), (tile.x, tile.y));
+        }
+        match self.tiling {
+            Some(tiling) if !tiles.is_empty() => {
+                for tile in tiling.tiles().filter(|tile| !tiles.contains(tile)).map(|tile| tile.scaled(self.scale)) {
+                    region::copy(&kept.view(), tile, output, (tile.x, tile.y));
+                }
+            }
+            _ => region::copy(&kept.view(), all, output, (0, 0)),
+        }
+    }
+}
+
+/// How to go on when a device has failed.
+#[derive(Clone)]
+pub struct Recovery {
+    plan: Plan,
+    threads: usize,
+    tiling: Option<Tiling>,
+    scale: usize,
+}
+
+impl Recovery {
+    /// Lanes on the CPU for the same plan.
+    ///
+    /// # Errors
+    /// Too little memory.
+    pub fn lanes(&self) -> Result<Lanes, Error> {
+        let cpu = Cpu::new(self.threads)?;
+        Lanes::new(&cpu, cpu.lane(&self.plan)?, &self.plan, self.tiling, self.scale)
+    }
+}
+
+/// Makes frames bicubic on the CPU.
+pub struct Rescuer(Box<dyn Lane>);
+
+impl Rescuer {
+    fn new(plan: &Plan, threads: usize) -> Result<Self, Error> {
+        let plan = Plan { ladder: vec![Model::Resample(Kernel::Bicubic)], ..plan.clone() };
+        Ok(Self(Cpu::new(threads)?.lane(&plan)?))
+    }
+
+    /// Makes one frame.
+    ///
+    /// # Errors
+    /// None is known.
+    pub fn run(&mut self, input: &FrameRef<'_>, output: &mut FrameMut<'_>) -> Result<(), Error> {
+        self.0.process(0, input, output)
+    }
+}
+
+/// Everything that a scheduler is made of.
+pub struct Opened {
+    pub plan: Plan,
+    pub lanes: Vec<Lanes>,
+    pub chain: Chain,
+    pub rescuer: Rescuer,
+    pub setup: Setup,
+    pub description: String,
+    pub recovery: Option<Recovery>,
+}
+
+/// Opens the backend and as many lanes as are wanted and fit into memory, and measures the rungs if there is a target.
+///
+/// # Errors
+/// What the backend says of the first lane.
+pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
+    let Options { scale, backend: kind, .. } = *options;
+    let (ladder, precision) = (options.ladder.clone(), options.precision);
+    let plan = Plan { ladder, input: *input, output: input.scaled(scale)?, precision };
+    let chain = Chain::new(input, &plan.ladder);
+    let tiling = chain.tiling().filter(|_| options.reuse);
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    let (backend, mut lanes) = open_lanes(&plan, tiling, options, threads)?;
+    let waiting = if options.live { 1 } else { 2 };
+    let window = if options.window == 0 { lanes.len() + waiting } else { options.window };
+    let mut rescuer = Rescuer::new(&plan, threads)?;
+    let interval = options.target.map(|rate| Duration::from_secs_f64(1.0 / rate));
+    let (services, alone) = match interval {
+        Some(_) => calibration::measure(&plan, &mut lanes, backend.kind())?,
+        None => Default::default(),
+    };
+    let setup = Setup {
+        lanes: lanes.len(),
+        window,
+        interval,
+        latency: interval.filter(|_| options.live).map(|interval| interval * window as u32),
+        services,
+        alone,
+        rescue: calibration::measure_rescue(&plan, &mut rescuer)?,
+    };
+    let names = plan.ladder.iter().map(Model::name).collect::<Vec<_>>().join(", ");
+    let place = backend.describe();
+    let description = format!("{names} x{scale} on {place}, lanes: {}, frames in flight: {window}", lanes.len());
+    let recovers = kind == BackendKind::Auto && backend.kind() == BackendKind::Cuda;
+    let recovery = recovers.then(|| Recovery { plan: plan.clone(), threads, tiling, scale });
+    Ok(Opened { plan, lanes, chain, rescuer, setup, description, recovery })
+}
+
+fn open_lanes(
+    plan: &Plan,
+    tiling: Option<Tiling>,
+    options: &Options,
+    threads: usize,
+) -> Result<(Arc<dyn Backend>, Vec<Lanes>), Error> {
+    let at_once = if options.live || options.window == 1 {
+        1
+    } else {
+        let most = if options.window == 0 { MAX_CPU_LANES } else { options.window };
+        threads.min(most).min(MAX_CPU_LANES)
+    };
+    let (backend, first) = backend::lane(options.backend, threads / at_once, plan)?;
+    let mut lanes = vec![Lanes::new(&*backend, first, plan, tiling, options.scale)?];
+    let wanted = match backend.kind() {
+        BackendKind::Cuda if options.window > 0 => DEVICE_LANES[usize::from(options.live)].min(options.window),
+        BackendKind::Cuda => DEVICE_LANES[usize::from(options.live)],
+        _ => at_once,
+    };
+    while lanes.len() < wanted {
+        let sibling = backend.clone().sibling()?;
+        let lane = sibling.lane(plan).and_then(|lane| Lanes::new(&*sibling, lane, plan, tiling, options.scale));
+        match lane {
+            Ok(lane) => lanes.push(lane),
+            Err(e @ (Error::Memory { .. } | Error::Backend { .. })) => {
+                tracing::info!("{e}; lanes: {} in place of {wanted}", lanes.len());
+                break;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((backend, lanes))
+}

@@ -1,0 +1,331 @@
+//! The pacing: which rung of the ladder each frame gets, so that frames leave in time and as good as they can be.
+//!
+//! Pure logic. It has no thread and reads no clock: every call says what time it is. Times count from any one start, never go
+//! back, and are the same for all calls. Each call is O(rungs) and allocates nothing.
+//!
+//! Life of a frame: [`Pacer::arrived`] when it is accepted, [`Pacer::choose`] when a free lane takes it, [`Pacer::served`] when
+//! the lane has finished, [`Pacer::left`] when it leaves, in order. Whoever takes frames out waits for a lane's result until
+//! [`Pacer::rescue_at`], then makes the frame bicubic by itself.
+//!
+//! A ladder is from best to cheapest. Each rung should take two thirds of the time of the one above or less: load is met within
+//! one rung, so rungs that lie close together would only be more steps on the way.
+
+mod crowd;
+mod load;
+#[cfg(test)]
+mod scenarios;
+mod schedule;
+#[cfg(test)]
+mod simulation;
+mod switching;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use crowd::Crowd;
+use load::Load;
+use schedule::Schedule;
+use switching::{CLIMB_BELOW, FALL_ABOVE, FALL_TO, Situation, Switching};
+
+/// A rescue is begun earlier than it must be by half of its time and this many seconds, for threads that wake late.
+const WAKING: f64 = 1e-3;
+/// Seconds that sums of times may be off.
+const ROUNDING: f64 = 1e-6;
+/// Part of the estimate of a rescue's time that a faster one replaces; a slower one replaces all of it.
+const RESCUE_SINKS: f64 = 0.1;
+
+/// What the pacer is told at the start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Frames that are computed side by side, from 1.
+    pub lanes: usize,
+    /// Frames accepted and not yet taken out, at most; from 1, and `lanes` or more to be of use.
+    pub window: usize,
+    /// 1 / target rate. None: no pacing, every frame gets the best rung and none is late.
+    pub interval: Option<Duration>,
+    /// Live: a frame is due at its arrival plus this. None: frame n is due at first output + n x interval.
+    pub latency: Option<Duration>,
+    /// Calibrated service time of each rung with all lanes busy, best first, bicubic last; at least one. Kernels are loaded.
+    pub services: Vec<Duration>,
+    /// The same with one lane busy. Lanes that share a device are faster alone; the same as `services` where they are not, or
+    /// empty if that is not known.
+    pub alone: Vec<Duration>,
+    /// Time that making a frame bicubic apart takes.
+    pub rescue: Duration,
+}
+
+/// A frame that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Frames accepted before this one.
+    pub number: u64,
+    /// When it came.
+    pub came: Duration,
+    /// It is the first of a new scene.
+    pub scene_cut: bool,
+}
+
+/// What a lane does with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Compute it with that rung of the ladder, 0 the best. None: it cannot be in time, so a lane leaves it alone. It is made
+    /// bicubic apart, by whoever takes it out, who need not wait for it.
+    pub rung: Option<usize>,
+    /// Why [`Pacer::rung`] is another one than for the last frame, if it is; [`Reason::Start`] for the first of all.
+    pub change: Option<Reason>,
+}
+
+/// Why the rung changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The first frame: the best rung that fits by calibration.
+    Start,
+    /// Frames take longer than before.
+    Slower,
+    /// A better rung fits.
+    Faster,
+    /// Too many frames were not in time although the rung should fit.
+    Missed,
+    /// The target or the latency was changed.
+    Target,
+    /// Downstream reported frames that came too late.
+    Qos,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "start",
+            Self::Slower => "slower",
+            Self::Faster => "faster",
+            Self::Missed => "missed frames",
+            Self::Target => "target changed",
+            Self::Qos => "late downstream",
+        })
+    }
+}
+
+/// How a frame was made that leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// By a lane, with the rung that was chosen.
+    Lane,
+    /// Bicubic, by whoever took it out, in that time.
+    Rescued(Duration),
+}
+
+/// How a frame left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// After it was due.
+    pub late: bool,
+    /// Bicubic for its deadline's sake, where the rung would have been a better one.
+    pub deadline_bicubic: bool,
+}
+
+/// Chooses rungs. See the [module](self).
+#[derive(Debug)]
+pub struct Pacer {
+    load: Load,
+    crowd: Crowd,
+    schedule: Schedule,
+    switching: Switching,
+    rungs: usize,
+    /// Frames that count as side by side: more lanes than the window has frames are never busy.
+    lanes: usize,
+    /// Seconds that a rescue is expected to take.
+    rescue: f64,
+    switches: u64,
+}
+
+impl Pacer {
+    /// A pacer that has seen no frame. It starts with the best rung that fits by calibration. Numbers out of range are taken
+    /// as the nearest that are in range; an empty ladder as one rung that takes no time.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let Setup { lanes, window, interval, latency, services, alone, rescue } = setup;
+        let (window, seconds) = (window.max(1), |d: Duration| d.as_secs_f64());
+        let lanes = lanes.clamp(1, window);
+        let services = if services.is_empty() { vec![0.0] } else { services.into_iter().map(seconds).collect() };
+        let rungs = services.len();
+        let mut alone: Vec<_> = alone.into_iter().map(seconds).take(rungs).collect();
+        alone.extend_from_slice(&services[alone.len()..]);
+        let rescue = rescue.as_secs_f64();
+        let mut pacer = Self {
+            load: Load::new(services, alone, lanes),
+            crowd: Crowd::new(lanes),
+            schedule: Schedule::new(interval.map(seconds), latency.map(seconds), lanes, window),
+            switching: Switching::new(0, rungs),
+            rungs,
+            lanes,
+            rescue,
+            switches: 0,
+        };
+        pacer.retarget();
+        pacer
+    }
+
+    /// A frame that came at `came` has been accepted, however long it stood at the door.
+    pub fn arrived(&mut self, came: Duration, scene_cut: bool) -> Ticket {
+        Ticket { number: self.schedule.arrived(came.as_secs_f64()), came, scene_cut }
+    }
+
+    /// A free lane takes the oldest waiting frame; `waiting` more are queued behind it.
+    pub fn choose(&mut self, now: Duration, ticket: &Ticket, waiting: usize) -> Choice {
+        let now = now.as_secs_f64();
+        let situation = self.situation(now, ticket, waiting);
+        let change = self.switching.decide(&situation);
+        let rung = self.switching.rung();
+        if change.is_some_and(|c| c != Reason::Start) {
+            self.load.switched(rung, self.switching.calm());
+            self.switches += 1;
+        }
+        let hopeless = self.time_left(now, ticket).is_some_and(|left| self.load.likely(rung) > left);
+        // The last rung is bicubic itself, and something must go on telling what the machine can do.
+        let apart = hopeless && rung + 1 < self.rungs;
+        if !apart {
+            self.crowd.enter(now, ticket.number);
+        }
+        Choice { rung: (!apart).then_some(rung), change }
+    }
+
+    /// A lane has finished a frame that was chosen for `rung`, in `service` from start to end.
+    ///
+    /// `share` is the part of the picture that was computed, 0 to 1; the rest was taken from an earlier frame. Small parts are
+    /// not taken for a fast machine. To be called for each frame that got a rung, those that were rescued meanwhile too; for
+    /// one that failed with no service and no share.
+    pub fn served(&mut self, now: Duration, ticket: &Ticket, rung: usize, service: Duration, share: f64) {
+        let (now, rung) = (now.as_secs_f64(), rung.min(self.rungs - 1));
+        let crowd = self.crowd.leave(now, ticket.number);
+        self.load.sample(now, rung, service.as_secs_f64(), share, crowd);
+    }
+
+    /// When to give up waiting for a lane and make the frame bicubic. None: never. It may move while the frame is inside.
+    #[must_use]
+    pub fn rescue_at(&self, ticket: &Ticket) -> Option<Duration> {
+        self.schedule.due(ticket).map(|due| duration(due - self.reserve()))
+    }
+
+    /// A frame leaves at `now`. `asked` is when downstream was ready for it: time that downstream took is not ours.
+    pub fn left(&mut self, now: Duration, ticket: &Ticket, asked: Duration, how: Left) -> Outcome {
+        if let Left::Rescued(took) = how {
+            let took = took.as_secs_f64();
+            self.rescue = took.max(self.rescue + RESCUE_SINKS * (took - self.rescue));
+        }
+        let late = self.schedule.left(now.as_secs_f64(), ticket, asked.as_secs_f64()) > ROUNDING;
+        let (rescued, rung) = (matches!(how, Left::Rescued(_)), self.switching.rung_of(ticket.number));
+        let outcome = Outcome { late, deadline_bicubic: rescued && rung + 1 < self.rungs };
+        if late || outcome.deadline_bicubic {
+            self.switching.missed(now.as_secs_f64());
+        } else {
+            self.switching.in_time();
+        }
+        outcome
+    }
+
+    /// Another target: 1 / rate, None for no pacing.
+    pub fn set_interval(&mut self, interval: Option<Duration>) {
+        self.schedule.set_interval(interval.map(|d| d.as_secs_f64()));
+        self.retarget();
+    }
+
+    /// Another latency, None when not live.
+    pub fn set_latency(&mut self, latency: Option<Duration>) {
+        self.schedule.set_latency(latency.map(|d| d.as_secs_f64()));
+        self.retarget();
+    }
+
+    /// Downstream says that a frame came too late by that much. It counts like a frame that was missed.
+    pub fn qos(&mut self, now: Duration, lateness: Duration) {
+        if !lateness.is_zero() {
+            self.switching.missed(now.as_secs_f64());
+            self.switching.complaint();
+        }
+    }
+
+    /// Forgets the frames inside and the schedule, as after a seek; keeps what is known of the machine, and the rung.
+    pub fn restart(&mut self) {
+        self.schedule.restart();
+    }
+
+    /// The rung of the frame that was chosen last, or that the first will get.
+    #[must_use]
+    pub fn rung(&self) -> usize {
+        self.switching.rung()
+    }
+
+    /// Service time that nine of ten frames of that rung stay below.
+    #[must_use]
+    pub fn expected(&self, rung: usize) -> Duration {
+        duration(self.load.expected(rung.min(self.rungs - 1)))
+    }
+
+    /// How often the rung has changed.
+    #[must_use]
+    pub fn switches(&self) -> u64 {
+        self.switches
+    }
+
+    /// The rung follows the target frame by frame; before the first it is chosen anew.
+    fn retarget(&mut self) {
+        if self.switching.started() {
+            self.switching.retargeted();
+        } else {
+            self.switching = Switching::new(self.best_that_fits(0, Load::expected), self.rungs);
+        }
+    }
+
+    /// Seconds before a frame is due that are kept for making it bicubic.
+    fn reserve(&self) -> f64 {
+        1.5 * self.rescue + WAKING
+    }
+
+    /// Seconds that a lane has for a frame which it takes now.
+    fn time_left(&self, now: f64, ticket: &Ticket) -> Option<f64> {
+        self.schedule.due(ticket).map(|due| due - self.reserve() - now)
+    }
+
+    /// Seconds that a frame may take again and again: its lane's turn comes round, and live it must not be later than promised.
+    fn budget(&self) -> f64 {
+        let Some(interval) = self.schedule.interval else { return f64::INFINITY };
+        let turn = interval * self.lanes as f64;
+        self.schedule.latency.map_or(turn, |latency| turn.min(latency - self.reserve()).max(0.0))
+    }
+
+    /// The best rung from `first` on whose service fits, else the last.
+    fn best_that_fits(&self, first: usize, service: fn(&Load, usize) -> f64) -> usize {
+        let budget = FALL_TO * self.budget();
+        (first..self.rungs).find(|&rung| service(&self.load, rung) < budget).unwrap_or(self.rungs - 1)
+    }
+
+    fn situation(&self, now: f64, ticket: &Ticket, waiting: usize) -> Situation {
+        let rung = self.switching.rung();
+        let climb = CLIMB_BELOW * self.budget();
+        let better = (self.switching.ceiling(now)..rung)
+            .find(|&r| self.load.expected(r) < climb && !self.would_be_late(r, now, ticket, waiting));
+        Situation {
+            now,
+            number: ticket.number,
+            scene_cut: ticket.scene_cut,
+            over: self.load.expected(rung) > FALL_ABOVE * self.budget(),
+            late: self.would_be_late(rung, now, ticket, waiting),
+            fits: self.best_that_fits(rung, Load::expected),
+            feared: self.best_that_fits(rung, Load::feared),
+            better,
+        }
+    }
+
+    /// Whether this frame, or the last that waits behind it, would be late with that rung.
+    fn would_be_late(&self, rung: usize, now: f64, ticket: &Ticket, waiting: usize) -> bool {
+        let (Some(left), Some(interval)) = (self.time_left(now, ticket), self.schedule.interval) else { return false };
+        let service = self.load.expected(rung);
+        let turns = (waiting / self.lanes) as f64;
+        service > left || service * (1.0 + turns) > left + waiting as f64 * interval
+    }
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+}

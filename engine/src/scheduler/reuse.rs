@@ -1,0 +1,179 @@
+//! What of a frame is taken from the frame before it, because nothing near it has changed.
+//!
+//! Exact by construction: a part is taken over only if no input within the reach of what is computed has changed since,
+//! and the same rung made it. The memory of the last output is one frame that is handed from lane to lane, in the order of
+//! the frames; a lane waits for it only after it has computed what is new.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::changes::Changes;
+use super::tiles::{Tiling, reach};
+use crate::frame::region::Region;
+use crate::frame::{Frame, VideoInfo};
+use crate::model::Model;
+
+/// Side of a tile. With a halo of 8 a tile costs 1.3 times its own pixels; larger tiles change more often.
+const TILE: usize = 96;
+
+/// The largest halo that pays: a tile costs 1.8 times its own pixels.
+const MAX_HALO: usize = 16;
+
+/// Part of the picture that may be computed in tiles: beyond it the whole is cheaper, with all that is copied.
+const MOST: f64 = 0.7;
+
+/// Frames for which outputs are kept after the last one that a later frame could have used: held frames come in pairs, and
+/// cameras rest for a while.
+const PATIENCE: u32 = 50;
+
+/// What one frame is to do.
+pub struct Errand {
+    /// What is computed.
+    pub work: Work,
+    /// Brings the last output that was kept. Tiles are added to it; the whole needs nothing but its memory.
+    pub from: Option<Receiver<Frame>>,
+    /// Takes the output on to the next frame; None: it is not kept.
+    pub to: Option<Sender<Frame>>,
+}
+
+/// How much of a frame is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// All of it.
+    Whole,
+    /// These tiles; the rest is as it was.
+    Tiles(Vec<Region>),
+}
+
+/// How the frames of one stream follow from each other.
+pub struct Chain {
+    info: VideoInfo,
+    tiling: Option<Tiling>,
+    /// For each rung, whether parts of its frames can be computed.
+    local: Vec<bool>,
+    /// All that has changed since the output that was kept.
+    since: Changes,
+    kept: Option<(usize, Receiver<Frame>)>,
+    /// Frames since one of which parts could have been reused.
+    fruitless: u32,
+}
+
+impl Chain {
+    /// For frames of that description and the rungs of a ladder.
+    pub fn new(info: &VideoInfo, ladder: &[Model]) -> Self {
+        let halo = |model: &Model| reach(model).filter(|&reach| reach <= MAX_HALO);
+        let widest = ladder.iter().filter_map(halo).max();
+        // Two tiles a side at the least, or there is nothing to choose from.
+        let tiling = widest.and_then(|halo| Tiling::new(info, (TILE, TILE), halo));
+        let tiling = tiling.filter(|_| info.width > TILE || info.height > TILE);
+        let local = ladder.iter().map(|model| tiling.is_some() && halo(model).is_some()).collect();
+        Self { info: *info, tiling, local, since: Changes::none(info), kept: None, fruitless: PATIENCE }
+    }
+
+    /// The tiles that lanes need to be ready for, if any rung is computed in tiles.
+    pub fn tiling(&self) -> Option<Tiling> {
+        self.tiling
+    }
+
+    /// A frame that no lane computes. `changes` are against the frame before it; None where that is not known.
+    pub fn skip(&mut self, changes: Option<&Changes>) {
+        match changes {
+            Some(changes) => self.since.add(changes),
+            None => self.since.set_all(),
+        }
+    }
+
+    /// What to do for a frame that a lane computes with that rung. Frames come in their order.
+    pub fn errand(&mut self, rung: usize, changes: Option<&Changes>) -> Errand {
+        self.skip(changes);
+        let (made, from) = self.kept.take().unzip();
+        let tiles = self.changed_tiles(rung);
+        self.since.clear();
+        self.fruitless = if tiles.is_some() { 0 } else { self.fruitless.saturating_add(1) };
+        let work = match tiles {
+            Some(tiles) if made == Some(rung) => Work::Tiles(tiles),
+            _ => Work::Whole,
+        };
+        let to = (self.fruitless < PATIENCE).then(|| {
+            let (to, next) = bounded(1);
+            self.kept = Some((rung, next));
+            to
+        });
+        Errand { work, from, to }
+    }
+
+    /// The part of the picture that tiles do not cover.
+    pub fn reused(&self, work: &Work) -> f64 {
+        match work {
+            Work::Whole => 0.0,
+            Work::Tiles(tiles) => {
+                let computed: usize = tiles.iter().map(|tile| tile.width * tile.height).sum();
+                1.0 - computed as f64 / (self.info.width * self.info.height) as f64
+            }
+        }
+    }
+
+    /// What must be computed if the output before the changes is at hand; None where the whole is cheaper.
+    fn changed_tiles(&self, rung: usize) -> Option<Vec<Region>> {
+        if !self.since.any() {
+            return Some(Vec::new());
+        }
+        let tiling = self.tiling.filter(|_| self.local[rung])?;
+        let tiles: Vec<_> = tiling.tiles().filter(|&tile| self.since.touch(tile, tiling.halo())).collect();
+        (tiling.cost(tiles.len()) < MOST).then_some(tiles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Colour, Kernel, PixelFormat};
+
+    fn chain() -> Chain {
+        let info = VideoInfo::new(PixelFormat::I420, 640, 360, Colour::default()).unwrap();
+        Chain::new(&info, &[Model::Resample(Kernel::Lanczos), Model::Resample(Kernel::Bicubic)])
+    }
+
+    fn same(chain: &Chain) -> Changes {
+        Changes::none(&chain.info)
+    }
+
+    #[test]
+    fn nothing_is_kept_until_something_could_have_been_used() {
+        let mut chain = chain();
+        assert!(chain.errand(0, None).to.is_none());
+        let second = chain.errand(0, Some(&same(&chain)));
+        assert!(second.work == Work::Whole && second.to.is_some());
+        let third = chain.errand(0, Some(&same(&chain)));
+        assert!(third.work == Work::Tiles(Vec::new()) && third.from.is_some());
+    }
+
+    #[test]
+    fn another_rung_and_unknown_changes_begin_anew() {
+        let mut chain = chain();
+        chain.errand(0, None);
+        chain.errand(0, Some(&same(&chain)));
+        assert!(chain.errand(1, Some(&same(&chain))).work == Work::Whole, "another rung made the last output");
+        assert!(chain.errand(1, Some(&same(&chain))).work == Work::Tiles(Vec::new()));
+        assert!(chain.errand(1, None).work == Work::Whole, "anything may have changed");
+    }
+
+    #[test]
+    fn changes_of_frames_that_no_lane_computed_are_remembered() {
+        let mut chain = chain();
+        chain.errand(0, None);
+        chain.errand(0, Some(&same(&chain)));
+        let mut all = same(&chain);
+        all.set_all();
+        chain.skip(Some(&all));
+        assert!(chain.errand(0, Some(&same(&chain))).work == Work::Whole);
+    }
+
+    #[test]
+    fn outputs_are_kept_no_longer_when_nothing_rests() {
+        let mut chain = chain();
+        chain.errand(0, None);
+        chain.errand(0, Some(&same(&chain)));
+        let kept = (0..2 * PATIENCE).filter(|_| chain.errand(0, None).to.is_some()).count();
+        assert_eq!(kept, PATIENCE as usize - 1);
+    }
+}

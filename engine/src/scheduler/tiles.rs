@@ -1,0 +1,188 @@
+//! A picture in tiles, each computed from a crop that reaches so far beyond it that no difference can be seen.
+
+use crate::Error;
+use crate::backend::Lane;
+use crate::frame::region::{self, Region};
+use crate::frame::{Frame, FrameMut, FrameRef, VideoInfo};
+use crate::model::Model;
+
+/// Pixels of luma that resampled chroma looks to each side: four samples, of which the last covers half a pixel more.
+const CHROMA_REACH: usize = 8;
+
+/// Pixels of luma that the conversion to RGB and back looks to each side: chroma is raised by bicubic and lowered again.
+const RGB_REACH: usize = 12;
+
+/// How far a pixel of a model's output looks into the input, to each side and with all conversions; even. None for the
+/// whole picture.
+pub fn reach(model: &Model) -> Option<usize> {
+    match model {
+        Model::Resample(_) => Some(CHROMA_REACH),
+        Model::Network(network) if network.channels == 1 => {
+            network.reach().map(|reach| reach.max(CHROMA_REACH).next_multiple_of(2))
+        }
+        Model::Network(network) => network.reach().map(|reach| (reach + RGB_REACH).next_multiple_of(2)),
+    }
+}
+
+/// Tiles of equal size, but for those at the right and the bottom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    frame: (usize, usize),
+    tile: (usize, usize),
+    halo: usize,
+}
+
+impl Tiling {
+    /// Tiles of that size with `halo` pixels around; all even. None if one crop would be larger than the frame.
+    pub fn new(input: &VideoInfo, (width, height): (usize, usize), halo: usize) -> Option<Self> {
+        let tiling = Self { frame: (input.width, input.height), tile: (width, height), halo };
+        let (crop_width, crop_height) = tiling.crop_size();
+        (crop_width <= input.width && crop_height <= input.height).then_some(tiling)
+    }
+
+    /// Width and height of every crop. It has the frame's parity, so that it begins at even pixels at the frame's end too.
+    pub fn crop_size(&self) -> (usize, usize) {
+        let size = |tile: usize, frame: usize| (tile + 2 * self.halo + frame % 2).min(frame);
+        (size(self.tile.0, self.frame.0), size(self.tile.1, self.frame.1))
+    }
+
+    /// Pixels around a tile that its crop has too.
+    pub fn halo(&self) -> usize {
+        self.halo
+    }
+
+    /// The tiles, row by row.
+    pub fn tiles(self) -> impl Iterator<Item = Region> {
+        let Self { frame, tile, .. } = self;
+        let columns = move |y| (0..frame.0).step_by(tile.0).map(move |x| (x, y));
+        (0..frame.1).step_by(tile.1).flat_map(columns).map(move |(x, y)| Region {
+            x,
+            y,
+            width: tile.0.min(frame.0 - x),
+            height: tile.1.min(frame.1 - y),
+        })
+    }
+
+    /// Where the crop of a tile lies.
+    pub fn crop(&self, tile: Region) -> Region {
+        let (width, height) = self.crop_size();
+        let start = |at: usize, size: usize, frame: usize| at.saturating_sub(self.halo).min(frame - size);
+        Region { x: start(tile.x, width, self.frame.0), y: start(tile.y, height, self.frame.1), width, height }
+    }
+
+    /// Pixels of the crops of that many tiles, over those of the frame.
+    pub fn cost(&self, tiles: usize) -> f64 {
+        let (width, height) = self.crop_size();
+        (tiles * width * height) as f64 / (self.frame.0 * self.frame.1) as f64
+    }
+}
+
+/// A lane for crops, and where it writes them.
+pub struct TileLane {
+    tiling: Tiling,
+    lane: Box<dyn Lane>,
+    scale: usize,
+    made: Frame,
+}
+
+impl TileLane {
+    /// Around a lane that was made for the crops of a tiling, with frames like `output`.
+    pub fn new(tiling: Tiling, lane: Box<dyn Lane>, scale: usize, output: &VideoInfo) -> Self {
+        let (width, height) = tiling.crop_size();
+        let made = VideoInfo { width: width * scale, height: height * scale, ..*output };
+        Self { tiling, lane, scale, made: Frame::new(&made) }
+    }
+
+    /// Computes one tile of a frame into its place.
+    ///
+    /// # Errors
+    /// Those of the lane.
+    pub fn run(
+        &mut self,
+        rung: usize,
+        tile: Region,
+        input: &FrameRef<'_>,
+        output: &mut FrameMut<'_>,
+    ) -> Result<(), Error> {
+        let crop = self.tiling.crop(tile);
+        self.lane.process(rung, &region::crop(input, crop), &mut self.made.view_mut())?;
+        let within = Region { x: tile.x - crop.x, y: tile.y - crop.y, ..tile }.scaled(self.scale);
+        let place = tile.scaled(self.scale);
+        region::copy(&self.made.view(), within, output, (place.x, place.y));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, Plan, cpu::Cpu};
+    use crate::frame::{Colour, Kernel, PixelFormat, Siting};
+    use crate::network::{LargeKernel, Luma, Network, Preset, Sdan};
+    use std::sync::Arc;
+
+    fn noise(info: &VideoInfo) -> Frame {
+        let mut frame = Frame::new(info);
+        let mut state = 1_u64;
+        for plane in 0..info.format.planes() {
+            for byte in frame.plane_mut(plane).0 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // Two bytes of a ten-bit sample stay within its range whichever they are.
+                *byte = (state >> 33) as u8 & if info.format.sample_bytes() == 2 { 3 } else { 255 };
+            }
+        }
+        frame
+    }
+
+    /// Every tile of a frame, against the frame in one piece, bit by bit.
+    fn check(model: &Model, scale: usize, info: &VideoInfo, tile: (usize, usize)) {
+        let cpu = Cpu::new(2).unwrap();
+        let plan = Plan::new(model.clone(), scale, info).unwrap();
+        let input = noise(info);
+        let mut whole = Frame::new(&plan.output);
+        cpu.lane(&plan).unwrap().process(0, &input.view(), &mut whole.view_mut()).unwrap();
+        let tiling = Tiling::new(info, tile, reach(model).unwrap()).unwrap();
+        let (width, height) = tiling.crop_size();
+        let small = VideoInfo { width, height, ..*info };
+        let lane = cpu.lane(&Plan::new(model.clone(), scale, &small).unwrap()).unwrap();
+        let mut lane = TileLane::new(tiling, lane, scale, &plan.output);
+        let mut tiled = Frame::new(&plan.output);
+        for tile in tiling.tiles() {
+            lane.run(0, tile, &input.view(), &mut tiled.view_mut()).unwrap();
+        }
+        assert!(tiled == whole, "{} x{scale} {} {}x{}", model.name(), info.format, info.width, info.height);
+    }
+
+    fn luma(scale: usize) -> Model {
+        let preset = Preset::Luma(Luma { width: 8, depth: 2, head_skip: true });
+        Model::Network(Arc::new(Network::random(preset, scale, 3)))
+    }
+
+    #[test]
+    fn tiles_are_the_frame_for_every_format() {
+        for format in PixelFormat::ALL {
+            for (n, siting) in [Siting::LEFT, Siting::CENTER, Siting::TOP_LEFT, Siting::TOP].into_iter().enumerate() {
+                let info =
+                    VideoInfo::new(format, 82 + n % 2, 71 + n / 2, Colour { siting, ..Colour::default() }).unwrap();
+                let models = [luma(2), Model::Resample(Kernel::Lanczos), Model::Resample(Kernel::Bicubic)];
+                for model in models {
+                    check(&model, 2, &info, (20, 14));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_are_the_frame_for_every_scale_and_kind_of_network() {
+        let lka = vec![LargeKernel { square: 3, strip: 3, dilation: 1 }];
+        let sdan = Preset::Sdan(Sdan { dim: 8, blocks: 1, distill: 2, steps: 2, lka });
+        for scale in 2..=4 {
+            for format in [PixelFormat::I420, PixelFormat::Rgb, PixelFormat::Y42b] {
+                let info = VideoInfo::new(format, 95, 90, Colour::default()).unwrap();
+                check(&luma(scale), scale, &info, (32, 16));
+                let sdan = Model::Network(Arc::new(Network::random(sdan.clone(), scale, 5)));
+                check(&sdan, scale, &info, (16, 24));
+            }
+        }
+    }
+}

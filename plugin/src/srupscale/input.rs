@@ -1,0 +1,243 @@
+//! The sink pad: what upstream gives and asks.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::imp::SrUpscale;
+use super::queue::{Flow, Item};
+use super::session::Session;
+use super::{CAT, lock};
+use crate::caps::{self, Way};
+use crate::errors::Failure;
+use crate::{allocation, errors};
+
+use std::sync::Arc;
+
+/// What only upstream's thread changes.
+#[derive(Default)]
+pub struct Entrance {
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// Downstream has no use for frames that end before this running time.
+    earliest: Option<gst::ClockTime>,
+    /// The next frame follows a gap.
+    discont: bool,
+}
+
+impl Entrance {
+    /// Before the first frame, or the first after a flush.
+    pub fn fresh() -> Self {
+        Self { discont: true, ..Self::default() }
+    }
+}
+
+impl SrUpscale {
+    /// A frame. Waits while as many as the window holds are inside.
+    pub fn chain(&self, buffer: gst::Buffer) -> Flow {
+        self.queue.flow()?;
+        errors::guard(|| self.accept(buffer)).unwrap_or_else(|failure| {
+            failure.post(&*self.obj());
+            Err(gst::FlowError::Error)
+        })
+    }
+
+    fn accept(&self, mut buffer: gst::Buffer) -> Result<Flow, Failure> {
+        let Some(mut session) = self.session() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
+        if self.src().check_reconfigure() || *lock(&self.settings) != session.settings {
+            if let Err(flow) = self.negotiate(&session.caps.clone(), None)? {
+                self.src().mark_reconfigure();
+                return Ok(Err(flow));
+            }
+            let Some(renewed) = self.session() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
+            session = renewed;
+        }
+        if self.is_hopeless(&buffer) {
+            self.drop_frame(&buffer);
+            return Ok(self.queue.flow());
+        }
+        if std::mem::take(&mut lock(&self.entrance).discont) {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        }
+        let picture = session.picture(buffer)?;
+        let place = match session.place()? {
+            Ok(place) => place,
+            Err(flow) => return Ok(Err(flow)),
+        };
+        if !session.scheduler.submit(picture, place)? {
+            return Ok(Err(gst::FlowError::Flushing));
+        }
+        Ok(self.queue.push(Item::Frame(session)))
+    }
+
+    /// Whether downstream would only throw the frame away.
+    fn is_hopeless(&self, buffer: &gst::BufferRef) -> bool {
+        let entrance = lock(&self.entrance);
+        let (Some(segment), Some(earliest), Some(pts)) = (&entrance.segment, entrance.earliest, buffer.pts()) else {
+            return false;
+        };
+        let end = pts + buffer.duration().unwrap_or(gst::ClockTime::ZERO);
+        lock(&self.settings).qos && segment.to_running_time(end).is_some_and(|end| end < earliest)
+    }
+
+    fn drop_frame(&self, buffer: &gst::BufferRef) {
+        let mut entrance = lock(&self.entrance);
+        entrance.discont = true;
+        let dropped = self.count_dropped();
+        let (Some(segment), Some(pts)) = (&entrance.segment, buffer.pts()) else { return };
+        let running = segment.to_running_time(pts);
+        let jitter = match (entrance.earliest, running) {
+            (Some(earliest), Some(running)) => {
+                i64::try_from(earliest.saturating_sub(running).nseconds()).unwrap_or(i64::MAX)
+            }
+            _ => 0,
+        };
+        let message = gst::message::Qos::builder(false)
+            .running_time(running)
+            .stream_time(segment.to_stream_time(pts))
+            .timestamp(pts)
+            .duration(buffer.duration())
+            .values(jitter, 1.0, 1_000_000)
+            .stats(
+                gst::format::Buffers::from_u64(self.stats().frames),
+                gst::format::Buffers::from_u64(dropped),
+            )
+            .src(&*self.obj())
+            .build();
+        drop(entrance);
+        let _ = self.obj().post_message(message);
+    }
+
+    /// Downstream says how it likes what it gets: how late or early a frame was.
+    pub fn hear_quality(&self, event: &gst::event::Qos) {
+        let (_, _, diff, Some(timestamp)) = event.get() else { return };
+        let late = gst::ClockTime::from_nseconds(diff.unsigned_abs());
+        let earliest = if diff > 0 { timestamp + 2 * late } else { timestamp.saturating_sub(late) };
+        lock(&self.entrance).earliest = Some(earliest);
+        if let Some(session) = self.session().filter(|_| diff > 0) {
+            session.scheduler.report_lateness(late.into());
+        }
+    }
+
+    /// An event from upstream. Serialised ones wait for their turn behind the frames before them.
+    pub fn sink_event(&self, event: gst::Event) -> Flow {
+        let pushed =
+            |event| if self.src().push_event(event) { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Error) };
+        match event.view() {
+            gst::EventView::FlushStart(_) => {
+                // Downstream first: who is pushing returns only then.
+                let flow = pushed(event);
+                self.close();
+                let _ = self.src().pause_task();
+                flow
+            }
+            gst::EventView::FlushStop(_) => {
+                let flow = pushed(event);
+                *lock(&self.entrance) = Entrance::fresh();
+                self.open();
+                self.start_task().map_err(|_| gst::FlowError::Error).and(flow)
+            }
+            gst::EventView::Caps(new) => self.new_caps(&new.caps_owned(), event.seqnum()),
+            view => {
+                if let gst::EventView::Segment(segment) = view {
+                    lock(&self.entrance).segment = segment.segment().clone().downcast().ok();
+                }
+                if matches!(view, gst::EventView::Gap(_) | gst::EventView::Eos(_)) {
+                    // Nothing may come for long: let go of the frame that the next one would be compared with.
+                    if let Some(session) = self.session() {
+                        session.scheduler.forget();
+                    }
+                }
+                if event.is_serialized() { self.queue.push(Item::Event(event)) } else { pushed(event) }
+            }
+        }
+    }
+
+    fn new_caps(&self, caps: &gst::Caps, seqnum: gst::Seqnum) -> Flow {
+        let negotiated = errors::guard(|| self.negotiate(caps, Some(seqnum)));
+        negotiated.unwrap_or_else(|failure| {
+            failure.post(&*self.obj());
+            Err(gst::FlowError::NotNegotiated)
+        })
+    }
+
+    /// Makes a session for these caps of upstream's and the present settings. What is inside leaves first.
+    fn negotiate(&self, incaps: &gst::Caps, seqnum: Option<gst::Seqnum>) -> Result<Flow, Failure> {
+        let settings = lock(&self.settings).clone();
+        let Some(outcaps) = self.choose_output(incaps, settings.scale_factor) else {
+            gst::warning!(CAT, imp = self, "downstream takes nothing that could be made of {incaps}");
+            return Ok(Err(gst::FlowError::NotNegotiated));
+        };
+        let live = self.upstream_is_live();
+        let mut refused = Ok(gst::FlowSuccess::Ok);
+        let session = Session::new(&settings, (incaps, &outcaps), live, |window| {
+            refused = self.queue.drain().and_then(|_| self.tell_output(&outcaps, seqnum));
+            allocation::choose(self.src(), &outcaps, window)
+        })?;
+        if let Err(flow) = refused {
+            return Ok(Err(flow));
+        }
+        gst::info!(CAT, imp = self, "{incaps}, live: {live}: {}", session.scheduler.describe());
+        self.set_session(Arc::new(session));
+        Ok(self.queue.flow())
+    }
+
+    /// The caps to give out: the input's, enlarged, as far as downstream takes them.
+    fn choose_output(&self, incaps: &gst::Caps, factor: u32) -> Option<gst::Caps> {
+        let possible = caps::transform(incaps, Way::Up, factor as i32, None);
+        let accepted = self.src().peer_query_caps(Some(&possible));
+        let common = accepted.intersect_with_mode(&possible, gst::CapsIntersectMode::First);
+        (!common.is_empty()).then(|| caps::fixate(common))
+    }
+
+    fn tell_output(&self, caps: &gst::Caps, seqnum: Option<gst::Seqnum>) -> Flow {
+        if self.src().current_caps().as_ref() == Some(caps) {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let event = gst::event::Caps::builder(caps).seqnum_if_some(seqnum).build();
+        if self.src().push_event(event) { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::NotNegotiated) }
+    }
+
+    fn upstream_is_live(&self) -> bool {
+        let mut query = gst::query::Latency::new();
+        self.sink().peer_query(&mut query) && query.result().0
+    }
+
+    /// A question from upstream.
+    pub fn sink_query(&self, query: &mut gst::QueryRef) -> bool {
+        let serialized = query.is_serialized();
+        match query.view_mut() {
+            gst::QueryViewMut::Caps(query) => {
+                let caps = self.other_caps(self.src(), Way::Down, query.filter_owned().as_ref());
+                query.set_result(&caps);
+                true
+            }
+            gst::QueryViewMut::AcceptCaps(query) => {
+                let possible = caps::transform(&query.caps_owned(), Way::Up, lock(&self.settings).scale_factor as i32, None);
+                query.set_result(!possible.is_empty());
+                true
+            }
+            gst::QueryViewMut::Allocation(query) => {
+                let window = self.session().map_or(0, |session| session.scheduler.window());
+                allocation::propose(query, window).is_ok()
+            }
+            _ if serialized => {
+                // The answer is about a stream in which all before it has gone.
+                self.queue.drain().is_ok() && self.src().peer_query(query)
+            }
+            _ => gst::Pad::query_default(self.sink(), Some(&*self.obj()), query),
+        }
+    }
+
+    /// What one pad can do, from what the other's peer can.
+    pub fn other_caps(&self, pad: &gst::Pad, way: Way, filter: Option<&gst::Caps>) -> gst::Caps {
+        let factor = lock(&self.settings).scale_factor as i32;
+        let back = match way {
+            Way::Up => Way::Down,
+            Way::Down => Way::Up,
+        };
+        let wanted = filter.map(|filter| caps::transform(filter, back, factor, None));
+        let peer = pad.peer_query_caps(wanted.as_ref());
+        let result = caps::transform(&peer, way, factor, filter);
+        gst::log!(CAT, imp = self, "{way:?} {peer} filtered by {filter:?}: {result}");
+        result
+    }
+}

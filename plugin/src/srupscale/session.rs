@@ -1,0 +1,177 @@
+//! A stretch of the stream with the same caps and settings: its scheduler, and where its pictures go.
+
+use std::time::Duration;
+
+use gst::prelude::*;
+use srup_engine::Error;
+use srup_engine::frame::{FrameMut, FrameRef};
+use srup_engine::scheduler::{Job, Scheduler, Target};
+
+use super::settings::Settings;
+use crate::caps;
+use crate::errors::Failure;
+use crate::video::{Layout, engine_info, video_info};
+
+/// How long a frame of a stream without a rate is thought to last, where a latency must be named.
+const UNKNOWN_INTERVAL: Duration = Duration::from_millis(40);
+
+/// What was negotiated, and what makes the frames.
+pub struct Session {
+    /// Upstream's.
+    pub caps: gst::Caps,
+    /// With these it was built, the factor excepted: that follows from the caps.
+    pub settings: Settings,
+    /// Upstream's time is the world's.
+    pub live: bool,
+    /// Output size over input size.
+    pub factor: u32,
+    /// What comes in.
+    pub input: gst_video::VideoInfo,
+    /// What goes out.
+    pub output: gst_video::VideoInfo,
+    /// Where pictures go.
+    pub pool: gst::BufferPool,
+    /// What makes them.
+    pub scheduler: Scheduler<Picture>,
+}
+
+impl Session {
+    /// Loads the model and prepares everything for a stream. `pool` chooses where pictures go, told how many are inside at
+    /// once.
+    pub fn new(
+        settings: &Settings,
+        (incaps, outcaps): (&gst::Caps, &gst::Caps),
+        live: bool,
+        pool: impl FnOnce(usize) -> Result<gst::BufferPool, Failure>,
+    ) -> Result<Self, Failure> {
+        let (input, output) = (video_info(incaps)?, video_info(outcaps)?);
+        let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
+            .filter(|_| input.format() == output.format())
+            .ok_or_else(|| Failure::Buffer(format!("{incaps} and {outcaps} differ by more than a whole factor")))?;
+        let settings = Settings { scale_factor: factor, ..settings.clone() };
+        let scheduler = Scheduler::new(&engine_info(incaps)?, &settings.options(rate(&input), live)?)?;
+        let pool = pool(scheduler.window())?;
+        Ok(Self { caps: incaps.clone(), settings, live, factor, input, output, pool, scheduler })
+    }
+
+    /// How much later than it came a frame leaves, at the most: as long as the window lasts.
+    pub fn latency(&self) -> gst::ClockTime {
+        let interval = match (self.settings.target(rate(&self.input)), rate(&self.input)) {
+            (Some(rate), _) | (None, Some(rate)) => Duration::from_secs_f64(1.0 / rate),
+            (None, None) => UNKNOWN_INTERVAL,
+        };
+        let window = interval * self.scheduler.window() as u32;
+        self.scheduler.latency().unwrap_or(window).try_into().unwrap_or(gst::ClockTime::MAX)
+    }
+
+    /// A frame that upstream gave, ready for the scheduler. Its memory is checked here, while upstream can be told.
+    pub fn picture(&self, buffer: gst::Buffer) -> Result<Picture, Failure> {
+        let info = *self.scheduler.input_info();
+        let layout = Layout::of(&buffer, &self.input, info.format)?;
+        let buffer = buffer.into_mapped_buffer_readable().map_err(|buffer| {
+            Failure::Buffer(format!("a buffer of {} bytes from upstream cannot be read", buffer.size()))
+        })?;
+        layout.read(&info, &buffer).map_err(|error| Failure::of_buffer(buffer.size(), &error))?;
+        Ok(Picture { buffer, layout, info, large: (self.output.clone(), *self.scheduler.output_info()) })
+    }
+
+    /// A place for a picture, of the pool. Waits until there is one.
+    pub fn place(&self) -> Result<Result<Place, gst::FlowError>, Failure> {
+        match self.pool.acquire_buffer(None) {
+            Ok(buffer) => Place::new(buffer, &self.output, self.scheduler.output_info()).map(Ok),
+            Err(flow) => Ok(Err(flow)),
+        }
+    }
+
+    /// Makes everybody return who waits for a frame or for memory.
+    pub fn abort(&self) {
+        self.scheduler.abort();
+        self.pool.set_flushing(true);
+    }
+
+    /// After [`Session::abort`]: what was inside is gone, and the stream may begin anew.
+    pub fn resume(&self) {
+        self.pool.set_flushing(false);
+        self.scheduler.resume();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.pool.set_active(false);
+    }
+}
+
+/// Frames a second, where caps name them.
+fn rate(info: &gst_video::VideoInfo) -> Option<f64> {
+    let rate = info.fps();
+    (rate.numer() > 0 && rate.denom() > 0).then(|| f64::from(rate.numer()) / f64::from(rate.denom()))
+}
+
+/// A frame of upstream's.
+pub struct Picture {
+    buffer: gst::MappedBuffer<gst::buffer::Readable>,
+    layout: Layout,
+    info: srup_engine::frame::VideoInfo,
+    large: (gst_video::VideoInfo, srup_engine::frame::VideoInfo),
+}
+
+impl Picture {
+    /// The buffer with its times, flags and metas.
+    pub fn buffer(&self) -> &gst::BufferRef {
+        self.buffer.buffer()
+    }
+}
+
+impl Job for Picture {
+    type Target = Place;
+
+    fn input(&self) -> Result<FrameRef<'_>, Error> {
+        self.layout.read(&self.info, &self.buffer)
+    }
+
+    /// In memory of its own: the pool may have no buffer left, and this one is due now.
+    fn spare(&self) -> Result<Place, Error> {
+        let (output, info) = &self.large;
+        let place = gst::Buffer::with_size(output.size()).ok().and_then(|buffer| Place::new(buffer, output, info).ok());
+        place.ok_or_else(|| {
+            let (width, height) = (info.width, info.height);
+            let needed_mib = output.size() >> 20;
+            Error::Memory { model: "bicubic".into(), width, height, needed_mib, available_mib: 0 }
+        })
+    }
+}
+
+/// A buffer that a picture is written to.
+pub struct Place {
+    buffer: gst::MappedBuffer<gst::buffer::Writable>,
+    layout: Layout,
+    info: srup_engine::frame::VideoInfo,
+}
+
+impl Place {
+    fn new(
+        buffer: gst::Buffer,
+        video: &gst_video::VideoInfo,
+        info: &srup_engine::frame::VideoInfo,
+    ) -> Result<Self, Failure> {
+        let layout = Layout::of(&buffer, video, info.format)?;
+        let mut buffer = buffer.into_mapped_buffer_writable().map_err(|buffer| {
+            Failure::Buffer(format!("a buffer of {} bytes from downstream cannot be written to", buffer.size()))
+        })?;
+        let size = buffer.size();
+        layout.write(info, &mut buffer).map_err(|error| Failure::of_buffer(size, &error))?;
+        Ok(Self { buffer, layout, info: *info })
+    }
+
+    /// The buffer with the picture.
+    pub fn into_buffer(self) -> gst::Buffer {
+        self.buffer.into_buffer()
+    }
+}
+
+impl Target for Place {
+    fn frame(&mut self) -> Result<FrameMut<'_>, Error> {
+        self.layout.write(&self.info, &mut self.buffer)
+    }
+}

@@ -1,0 +1,371 @@
+//! Frames in flight: what leaves, in which order, how soon, and what is told of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use srup_engine::frame::PixelFormat;
+
+use crate::support::{
+    LIMIT, bicubic, caps, element, engine, harness, info, init, noise, output_caps, reach, visible, within_limit,
+};
+
+/// What leaves a pad, in words.
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn log_of(element: &gst::Element) -> Log {
+    let log = Log::default();
+    let writer = log.clone();
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
+    element.static_pad("src").unwrap().add_probe(kinds, move |_, info| {
+        let word = match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => format!("frame {}", buffer.pts().unwrap().mseconds() / 40),
+            Some(gst::PadProbeData::Event(event)) => match event.view() {
+                gst::EventView::CustomDownstream(custom) => custom.structure().unwrap().name().to_string(),
+                gst::EventView::Caps(caps) => {
+                    let caps = caps.caps().structure(0).unwrap();
+                    format!("caps {} {}", caps.get::<&str>("format").unwrap(), caps.get::<i32>("width").unwrap())
+                }
+                _ => event.type_().name().to_string(),
+            },
+            _ => return gst::PadProbeReturn::Ok,
+        };
+        writer.lock().unwrap().push(word);
+        gst::PadProbeReturn::Ok
+    });
+    log
+}
+
+fn mark(name: &str) -> gst::Event {
+    gst::event::CustomDownstream::new(gst::Structure::new_empty(name))
+}
+
+/// A message of that element's bus by its structure's name.
+fn message(bus: &gst::Bus, name: &str) -> Option<gst::Message> {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        let message = bus.timed_pop(gst::ClockTime::from_seconds(1));
+        if message.as_ref().is_some_and(|m| m.structure().is_some_and(|s| s.name() == name)) {
+            return message;
+        }
+    }
+    None
+}
+
+fn stats(element: &gst::Element) -> gst::Structure {
+    element.property("stats")
+}
+
+#[test]
+fn everything_leaves_in_the_order_in_which_it_came() {
+    let element = element("luma-s", 2);
+    element.set_property("max-in-flight", 5_u32);
+    let log = log_of(&element);
+    let mut harness = harness(&element);
+    harness.play();
+    let mut expected = vec!["stream-start".to_owned()];
+    for (n, format) in [PixelFormat::I420, PixelFormat::Rgb, PixelFormat::Nv12].into_iter().enumerate() {
+        let input = caps(format, 90 + n, 60);
+        harness.set_src_caps(input.clone());
+        // The harness sends its segment anew behind caps.
+        expected.extend([format!("caps {format} {}", 2 * (90 + n)), "segment".into()]);
+        for i in 0..5 {
+            let number = (5 * n + i) as u64;
+            harness.push(noise(&input, number)).unwrap();
+            harness.push_event(mark(&format!("mark-{number}")));
+            expected.extend([format!("frame {number}"), format!("mark-{number}")]);
+        }
+    }
+    let gap = gst::event::Gap::builder(gst::ClockTime::from_seconds(1)).build();
+    harness.push_event(gap);
+    harness.push_event(gst::event::Eos::new());
+    expected.extend(["gap".into(), "eos".into()]);
+    for _ in 0..15 {
+        harness.pull().unwrap();
+    }
+    while harness.pull_event().unwrap().type_() != gst::EventType::Eos {}
+    assert_eq!(*log.lock().unwrap(), expected);
+}
+
+#[test]
+fn a_source_that_pauses_gets_its_last_frame_out_within_the_latency() {
+    let element = element("luma-s", 2);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 64, 48);
+    harness.set_src_caps(input.clone());
+    let latency = harness.query_latency().unwrap();
+    for n in 0..4 {
+        let start = Instant::now();
+        harness.push(noise(&input, n)).unwrap();
+        harness.pull().unwrap();
+        let took = gst::ClockTime::try_from(start.elapsed()).unwrap();
+        assert!(took <= latency, "frame {n} took {took}, of {latency}");
+    }
+}
+
+#[test]
+fn a_flush_throws_away_what_is_inside_and_nothing_else() {
+    let element = element("luma-m", 2);
+    element.set_property("max-in-flight", 4_u32);
+    let log = log_of(&element);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 320, 180);
+    harness.set_src_caps(input.clone());
+    for round in 0..5 {
+        for n in 0..4 {
+            harness.push(noise(&input, 100 * round + n)).unwrap();
+        }
+        harness.push_event(mark("lost"));
+        assert!(harness.push_event(gst::event::FlushStart::new()));
+        assert!(harness.push_event(gst::event::FlushStop::new(true)));
+        let after = log.lock().unwrap().len();
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        harness.push_event(gst::event::Segment::new(&segment));
+        harness.push(noise(&input, 100 * round + 50)).unwrap();
+        harness.push_event(mark("kept"));
+        let end = Instant::now() + Duration::from_secs(60);
+        while log.lock().unwrap().last().unwrap() != "kept" && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let expected = ["segment".to_owned(), format!("frame {}", 100 * round + 50), "kept".into()];
+        assert_eq!(log.lock().unwrap()[after..], expected, "round {round}");
+        let last = std::iter::from_fn(|| harness.try_pull()).last().unwrap();
+        assert!(last.flags().contains(gst::BufferFlags::DISCONT), "a flush breaks the stream");
+    }
+}
+
+#[test]
+fn the_end_waits_for_the_frames_in_flight() {
+    let element = element("luma-m", 2);
+    element.set_property("max-in-flight", 6_u32);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 160, 90);
+    harness.set_src_caps(input.clone());
+    for n in 0..6 {
+        harness.push(noise(&input, n)).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    while harness.pull_event().unwrap().type_() != gst::EventType::Eos {}
+    assert_eq!(harness.buffers_received(), 6);
+}
+
+#[test]
+fn a_drain_query_waits_for_the_frames_in_flight() {
+    let element = element("luma-m", 2);
+    element.set_property("max-in-flight", 6_u32);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 160, 90);
+    harness.set_src_caps(input.clone());
+    for n in 0..5 {
+        harness.push(noise(&input, n)).unwrap();
+    }
+    let mut drain = gst::query::Drain::new();
+    harness.srcpad().unwrap().peer_query(&mut drain);
+    assert_eq!(harness.buffers_received(), 5);
+}
+
+#[test]
+fn what_downstream_would_drop_is_dropped_with_a_message() {
+    let element = bicubic();
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 16, 16);
+    harness.set_src_caps(input.clone());
+    let buffer = |n: u64| {
+        let mut buffer = noise(&input, n);
+        buffer.get_mut().unwrap().set_duration(gst::ClockTime::from_mseconds(40));
+        buffer
+    };
+    harness.push_and_pull(buffer(0)).unwrap();
+    // 100 ms late at 40 ms: of use again from 240 ms on.
+    let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 100_000_000)
+        .timestamp(gst::ClockTime::from_mseconds(40))
+        .build();
+    assert!(harness.push_upstream_event(late));
+    for n in 1..=4 {
+        harness.push(buffer(n)).unwrap();
+    }
+    let output = harness.push_and_pull(buffer(5)).unwrap();
+    assert_eq!(output.pts(), Some(gst::ClockTime::from_mseconds(200)), "it ends in time");
+    assert!(output.flags().contains(gst::BufferFlags::DISCONT));
+    assert_eq!(stats(&element).get::<u64>("dropped").unwrap(), 4);
+    let told: Vec<_> = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).collect();
+    assert_eq!(told.len(), 4);
+    let gst::MessageView::Qos(qos) = told[3].view() else { unreachable!("only these were asked for") };
+    let (live, running, _, stamp, duration) = qos.get();
+    let ms = gst::ClockTime::from_mseconds;
+    assert_eq!((live, running, stamp, duration), (false, Some(ms(160)), Some(ms(160)), Some(ms(40))));
+    assert_eq!(qos.values().0, 80_000_000);
+
+    element.set_property("qos", false);
+    let output = harness.push_and_pull(buffer(1)).unwrap();
+    assert_eq!(output.pts(), Some(ms(40)), "without qos everything is made");
+}
+
+#[test]
+fn a_pool_that_is_too_small_is_not_used() {
+    let element = element("luma-s", 2);
+    element.set_property("max-in-flight", 4_u32);
+    let mut harness = harness(&element);
+    let theirs: Arc<Mutex<Option<gst::BufferPool>>> = Arc::default();
+    let offered = theirs.clone();
+    harness.sinkpad().unwrap().add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        let Some(gst::QueryViewMut::Allocation(query)) = info.query_mut().map(|query| query.view_mut()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let caps = query.get_owned().0.unwrap();
+        let size = gst_video::VideoInfo::from_caps(&caps).unwrap().size() as u32;
+        let pool = gst_video::VideoBufferPool::new();
+        query.add_allocation_pool(Some(&pool), size, 1, 2);
+        *offered.lock().unwrap() = Some(pool.upcast());
+        gst::PadProbeReturn::Handled
+    });
+    harness.play();
+    let input = caps(PixelFormat::I420, 32, 32);
+    harness.set_src_caps(input.clone());
+    for n in 0..4 {
+        harness.push(noise(&input, n)).unwrap();
+    }
+    for n in 0..4 {
+        assert_eq!(harness.pull().unwrap().pts(), Some(gst::ClockTime::from_mseconds(40 * n)));
+    }
+    assert!(!theirs.lock().unwrap().as_ref().unwrap().is_active(), "two buffers are too few for four frames");
+}
+
+#[test]
+fn the_latency_follows_target_and_window_and_is_told() {
+    for (window, target, expected) in [(0, 0.0, 80), (5, 50.0, 100), (1, -1.0, 40), (3, 10.0, 300)] {
+        let element = element("bicubic", 2);
+        element.set_property("max-in-flight", window as u32);
+        element.set_property("target-fps", target);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let mut harness = harness(&element);
+        harness.play();
+        harness.set_src_caps(caps(PixelFormat::I420, 16, 16));
+        assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(expected)), "{window} {target}");
+        assert!(bus.pop_filtered(&[gst::MessageType::Latency]).is_some(), "the change is told");
+    }
+}
+
+#[test]
+fn every_frame_says_how_it_was_made() {
+    let element = element("luma-s", 2);
+    element.set_property("target-fps", -1.0);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 48, 32);
+    harness.set_src_caps(input.clone());
+    let output = harness.push_and_pull(noise(&input, 0)).unwrap();
+    let meta = gst::meta::CustomMeta::from_buffer(&output, "SrUpscaleMeta").unwrap();
+    let told = meta.structure();
+    assert_eq!(told.get::<&str>("model").unwrap(), "luma-s");
+    assert!(told.get::<u64>("time").unwrap() > 0 && !told.get::<bool>("late").unwrap());
+    assert!(!told.get::<bool>("bicubic").unwrap() && told.get::<f64>("reused").unwrap() == 0.0);
+    let message = message(&bus, "srupscale-model").expect("the first choice is told");
+    let change = message.structure().unwrap();
+    assert_eq!(change.get::<&str>("model").unwrap(), "luma-s");
+    assert_eq!(change.get::<&str>("reason").unwrap(), "start");
+    assert_eq!(change.get::<Option<gst::ClockTime>>("running-time").unwrap(), Some(gst::ClockTime::ZERO));
+    let stats = stats(&element);
+    assert_eq!((stats.get::<u64>("frames").unwrap(), stats.get::<u64>("late").unwrap()), (1, 0));
+    assert_eq!(stats.get::<&str>("model").unwrap(), "luma-s");
+    assert_eq!(stats.get::<gst::Structure>("models").unwrap().get::<u64>("luma-s").unwrap(), 1);
+    for (field, _) in [("fps", 0), ("reused", 0)] {
+        stats.get::<f64>(field).unwrap();
+    }
+    for field in ["bicubic", "dropped", "switches", "latency"] {
+        stats.get::<u64>(field).unwrap();
+    }
+}
+
+/// Far too dear for its target, even on a fast machine: the cheapest rung is taken from the first frame on.
+#[test]
+fn what_cannot_be_in_time_is_not_tried() {
+    let element = element("luma-m", 2);
+    element.set_property("target-fps", 1000.0);
+    element.set_property("ladder", "luma-m");
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 320, 240);
+    harness.set_src_caps(input.clone());
+    let buffer = noise(&input, 3);
+    let output = harness.push_and_pull(buffer.clone()).unwrap();
+    let expected = engine(&visible(&buffer, &info(&input)), &info(&input), "bicubic", 2);
+    assert!(visible(&output, &info(&output_caps(&element))) == expected);
+}
+
+#[test]
+fn held_frames_are_not_computed_again() {
+    let element = element("luma-s", 2);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 64, 48);
+    harness.set_src_caps(input.clone());
+    let frame = noise(&input, 9);
+    let expected = engine(&visible(&frame, &info(&input)), &info(&input), "luma-s", 2);
+    let mut shares = Vec::new();
+    for n in 0..5 {
+        let mut again = frame.copy_deep().unwrap();
+        again.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(40 * n));
+        let output = harness.push_and_pull(again).unwrap();
+        assert!(visible(&output, &info(&output_caps(&element))) == expected);
+        let meta = gst::meta::CustomMeta::from_buffer(&output, "SrUpscaleMeta").unwrap();
+        shares.push(meta.structure().get::<f64>("reused").unwrap());
+    }
+    assert_eq!(shares, [0.0, 0.0, 1.0, 1.0, 1.0], "the second frame shows that it is worth while to keep outputs");
+    element.set_property("reuse", false);
+    harness.push_and_pull(frame.copy_deep().unwrap()).unwrap();
+    let output = harness.push_and_pull(frame).unwrap();
+    let meta = gst::meta::CustomMeta::from_buffer(&output, "SrUpscaleMeta").unwrap();
+    assert_eq!(meta.structure().get::<f64>("reused").unwrap(), 0.0);
+}
+
+#[test]
+fn a_sink_that_blocks_does_not_hold_up_the_end() {
+    within_limit(|| {
+        init();
+        let pipeline = gst::parse::launch(
+            "videotestsrc ! video/x-raw, width=48, height=32 ! srupscale name=up model=luma-s ! fakesink name=sink",
+        )
+        .unwrap();
+        let bin = pipeline.clone().downcast::<gst::Bin>().unwrap();
+        reach(&pipeline, gst::State::Playing);
+        let pad = bin.by_name("sink").unwrap().static_pad("sink").unwrap();
+        pad.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| gst::PadProbeReturn::Ok);
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn statistics_outlive_a_change_of_settings_and_begin_anew_with_the_stream() {
+    let element = element("bicubic", 2);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 24, 16);
+    harness.set_src_caps(input.clone());
+    for (n, model) in ["bicubic", "lanczos", "bicubic"].into_iter().enumerate() {
+        element.set_property("model", model);
+        harness.push_and_pull(noise(&input, n as u64)).unwrap();
+    }
+    let told = stats(&element);
+    let models = told.get::<gst::Structure>("models").unwrap();
+    assert_eq!(told.get::<u64>("frames").unwrap(), 3);
+    assert_eq!((models.get::<u64>("bicubic").unwrap(), models.get::<u64>("lanczos").unwrap()), (2, 1));
+    element.set_state(gst::State::Ready).unwrap();
+    assert_eq!(stats(&element).get::<u64>("frames").unwrap(), 3, "they may be read after the end");
+    element.set_state(gst::State::Playing).unwrap();
+    element.state(LIMIT).0.unwrap();
+    assert_eq!(stats(&element).get::<u64>("frames").unwrap(), 0);
+}
