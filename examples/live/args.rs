@@ -87,7 +87,7 @@ pub struct Upscaling {
     #[arg(long, short, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=4), help_heading = "Upscaling")]
     pub scale: u8,
 
-    /// Where the network runs: auto, cpu, cuda or reference
+    /// Where the network runs: auto, cpu or cuda
     #[arg(long, default_value = "auto", help_heading = "Upscaling")]
     pub backend: BackendKind,
 

@@ -49,25 +49,16 @@ pub fn add(pipeline: &gst::Pipeline, args: &Upscaling) -> Result<gst::Element, F
     let value =
         value.ok_or_else(|| Failure::new(format!("srupscale has no backend {name}; take auto, cpu or cuda")))?;
     element.set_property_from_value("backend", &value);
-    set_if_known(&element, "target-fps", args.target_fps);
-    set_if_known(&element, "reuse", !args.no_reuse);
+    element.set_property("target-fps", args.target_fps);
+    element.set_property("reuse", !args.no_reuse);
     if let Some(ladder) = &args.ladder {
-        set_if_known(&element, "ladder", ladder);
+        element.set_property("ladder", ladder);
     }
     Ok(element)
 }
 
-fn set_if_known(element: &gst::Element, name: &str, value: impl Into<glib::Value>) {
-    if element.has_property(name) {
-        element.set_property(name, value);
-    }
-}
-
 /// The element's figures now.
 pub fn stats(element: &gst::Element) -> Stats {
-    if !element.has_property("stats") {
-        return Stats { model: element.property("model"), ..Stats::default() };
-    }
     let Some(stats) = element.property::<Option<gst::Structure>>("stats") else { return Stats::default() };
     Stats {
         model: stats.get("model").unwrap_or_default(),
