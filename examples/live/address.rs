@@ -156,6 +156,15 @@ impl Output {
         }
     }
 
+    /// Whether it goes on while one stream has a gap. Matroska, MP4 and HLS are written by elements that wait instead.
+    pub fn bears_gaps(&self) -> bool {
+        match self {
+            Self::Srt(_) | Self::Udp(..) | Self::Rtmp(_) | Self::Display => true,
+            Self::File(_, container) => matches!(container, Container::Ts | Container::Flv),
+            Self::Hls(_) => false,
+        }
+    }
+
     /// The container that carries the streams; None for the display.
     pub fn container(&self) -> Option<Container> {
         match self {

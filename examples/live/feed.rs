@@ -23,6 +23,15 @@ const TOLERANCE: i64 = 500_000_000;
 /// has a place too.
 const LEAD: gst::ClockTime = gst::ClockTime::from_mseconds(250);
 
+/// So far behind the picture may sound be before it is taken for silent, and so much silence is named at a time.
+const SILENCE: gst::ClockTime = gst::ClockTime::from_seconds(1);
+const SILENCE_STEP: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+
+/// So much picture without sound, in nanoseconds, and sound is given up where the output would wait for it: queues hold a
+/// little more. A pause of both counts for no more than one step.
+const LOST: i64 = 4_000_000_000;
+const LONGEST_STEP: i64 = 1_000_000_000;
+
 /// Picture or sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -56,6 +65,8 @@ struct State {
     /// The clock when the very first data came.
     first: Option<gst::ClockTime>,
     ports: [Option<Port>; 2],
+    /// The output knows what silence is; others wait for the next sound.
+    bears_gaps: bool,
     warning: Option<String>,
 }
 
@@ -71,6 +82,10 @@ struct Port {
     caps: Option<gst::Caps>,
     /// The next buffer is the first of a connection.
     fresh: bool,
+    /// Where on the output's time line it has ended so far.
+    end: i64,
+    /// How much picture has come since.
+    alone: i64,
 }
 
 /// Counts a thread that is inside, however it leaves.
@@ -92,6 +107,7 @@ impl Feed {
             epoch: 0,
             first: None,
             ports: [None, None],
+            bears_gaps: true,
             warning: None,
         };
         Self {
@@ -108,11 +124,13 @@ impl Feed {
         }
     }
 
-    /// Opens the way into the output. Returns the clock's time that is 0 there: just before the first data came.
-    pub fn open(&self, video: AppSrc, audio: Option<AppSrc>) -> gst::ClockTime {
+    /// Opens the way into the output. One that does not bear gaps loses sound that stays away for good. Returns the clock's time that is 0 there: just before the first data came.
+    pub fn open(&self, video: AppSrc, audio: Option<AppSrc>, bears_gaps: bool) -> gst::ClockTime {
         let mut state = self.lock();
+        state.bears_gaps = bears_gaps;
         let base = state.first.unwrap_or_else(|| self.clock.time()).saturating_sub(LEAD);
-        state.ports = [Some(video), audio].map(|source| source.map(|source| Port { source, caps: None, fresh: true }));
+        state.ports = [Some(video), audio]
+            .map(|source| source.map(|source| Port { source, caps: None, fresh: true, end: 0, alone: 0 }));
         state.gate = Gate::Open(base);
         self.opened.notify_all();
         base
@@ -204,7 +222,7 @@ impl Feed {
                 Gate::Ended => return Err(gst::FlowError::Eos),
             }
         };
-        let State { rebase, ports, warning, .. } = &mut *state;
+        let State { rebase, ports, warning, bears_gaps, .. } = &mut *state;
         let (Some(port), Some(mut buffer)) = (&mut ports[medium as usize], sample.buffer_owned()) else {
             return Ok(None);
         };
@@ -217,7 +235,22 @@ impl Feed {
         let now = arrived.nseconds() as i64 - base.nseconds() as i64;
         let duration = buffer.duration().unwrap_or_default();
         let placed = rebase.place(signed(media), duration.nseconds() as i64, now);
+        let end = placed + duration.nseconds() as i64;
+        let passed = (end - std::mem::replace(&mut port.end, end)).clamp(0, LONGEST_STEP);
+        port.alone = 0;
         let Ok(placed) = u64::try_from(placed) else { return Ok(None) };
+        if let (Medium::Video, [_, Some(sound)]) = (medium, &mut *ports) {
+            sound.alone += passed;
+            if *bears_gaps {
+                sound.skip_to(placed.saturating_sub(SILENCE.nseconds()));
+            } else if sound.alone > LOST {
+                // Refused only where the output is gone already.
+                let _ = sound.source.end_of_stream();
+                ports[Medium::Audio as usize] = None;
+                *warning = Some("the source's sound does not come any more; the output goes on without it".to_owned());
+            }
+        }
+        let Some(port) = &mut ports[medium as usize] else { return Ok(None) };
         let edited = buffer.make_mut();
         edited.set_pts(gst::ClockTime::from_nseconds(placed));
         edited.set_dts(None);
@@ -238,6 +271,17 @@ impl Feed {
 }
 
 impl Port {
+    /// Says that there is nothing up to that time, where there is nothing: muxers wait for what may still come.
+    fn skip_to(&mut self, time: u64) {
+        let (from, to) = (u64::try_from(self.end).unwrap_or(0), time);
+        if to < from.saturating_add(SILENCE_STEP.nseconds()) {
+            return;
+        }
+        let [from_time, length] = [from, to - from].map(gst::ClockTime::from_nseconds);
+        self.source.send_event(gst::event::Gap::builder(from_time).duration(length).build());
+        self.end = to as i64;
+    }
+
     /// Passes changed caps on. Sound of another kind than at the start has no place in the output: it leaves `caps` empty,
     /// and the text for the user is returned once.
     fn take_caps(&mut self, caps: &gst::CapsRef) -> Option<String> {
@@ -300,7 +344,7 @@ mod tests {
             }
             std::thread::sleep(Duration::from_millis(30));
             assert_eq!(feed.silence(), Duration::ZERO);
-            let base = feed.open(video.clone(), Some(audio));
+            let base = feed.open(video.clone(), Some(audio), true);
             assert!(base + gst::ClockTime::from_mseconds(20) < gst::SystemClock::obtain().time());
             assert_eq!(pushing.join().unwrap(), Ok(gst::FlowSuccess::Ok));
         });
@@ -323,16 +367,40 @@ mod tests {
             assert_eq!(feed.begin(), 2);
             assert_eq!(pushing.join().unwrap(), Err(gst::FlowError::Eos));
         });
-        feed.open(video.clone(), None);
+        feed.open(video.clone(), None, true);
         assert_eq!(feed.push(1, Medium::Video, &sample("video/x-raw", 500)), Err(gst::FlowError::Eos));
         assert_eq!(feed.push(2, Medium::Video, &sample("video/x-raw", 500)), Ok(gst::FlowSuccess::Ok));
         assert_eq!(video.current_level_buffers(), 1);
     }
 
     #[test]
+    fn sound_that_stays_away_is_ended_where_the_output_would_wait_for_it() {
+        let (feed, [video, audio]) = feed();
+        feed.open(video, Some(audio), false);
+        let frames = |range: std::ops::Range<u64>| {
+            for n in range {
+                feed.push(1, Medium::Video, &sample("video/x-raw", 20_000 + 40 * n)).unwrap();
+            }
+        };
+        let sound =
+            |milliseconds| feed.push(1, Medium::Audio, &sample("audio/mpeg, mpegversion=4", milliseconds)).unwrap();
+        sound(0);
+        // A pause of both, and the picture is back first.
+        frames(0..10);
+        sound(20_000);
+        frames(10..100);
+        assert_eq!(feed.take_warning(), None);
+        frames(100..120);
+        assert!(feed.take_warning().is_some_and(|text| text.contains("without it")));
+        sound(25_000);
+        frames(120..300);
+        assert_eq!(feed.take_warning(), None);
+    }
+
+    #[test]
     fn sound_of_another_kind_is_left_out_and_named_once() {
         let (feed, [video, audio]) = feed();
-        feed.open(video, Some(audio.clone()));
+        feed.open(video, Some(audio.clone()), true);
         let aac = "audio/mpeg, mpegversion=4, rate=48000";
         for (caps, taken, warned) in [
             (aac, 1, false),

@@ -66,6 +66,8 @@ impl Output {
         video.set_max_buffers(if patient { 8 } else { 0 });
         let upscaler = upscaler::add(&pipeline, &args.upscaling)?;
         let audio = streams.audio.is_some().then(|| source(&pipeline, latency)).transpose()?;
+        // Muxers want to know what it is before it comes.
+        audio.iter().for_each(|audio| audio.set_caps(streams.audio.as_ref()));
         let mut hold = None;
         match address.container() {
             None => {
