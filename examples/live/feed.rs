@@ -222,7 +222,7 @@ impl Feed {
                 Gate::Ended => return Err(gst::FlowError::Eos),
             }
         };
-        let State { rebase, ports, warning, bears_gaps, .. } = &mut *state;
+        let State { rebase, ports, warning, .. } = &mut *state;
         let (Some(port), Some(mut buffer)) = (&mut ports[medium as usize], sample.buffer_owned()) else {
             return Ok(None);
         };
@@ -239,25 +239,17 @@ impl Feed {
         let passed = (end - std::mem::replace(&mut port.end, end)).clamp(0, LONGEST_STEP);
         port.alone = 0;
         let Ok(placed) = u64::try_from(placed) else { return Ok(None) };
-        if let (Medium::Video, [_, Some(sound)]) = (medium, &mut *ports) {
-            sound.alone += passed;
-            if *bears_gaps {
-                sound.skip_to(placed.saturating_sub(SILENCE.nseconds()));
-            } else if sound.alone > LOST {
-                // Refused only where the output is gone already.
-                let _ = sound.source.end_of_stream();
-                ports[Medium::Audio as usize] = None;
-                *warning = Some("the source's sound does not come any more; the output goes on without it".to_owned());
-            }
-        }
-        let Some(port) = &mut ports[medium as usize] else { return Ok(None) };
         let edited = buffer.make_mut();
         edited.set_pts(gst::ClockTime::from_nseconds(placed));
         edited.set_dts(None);
         if std::mem::take(&mut port.fresh) {
             edited.set_flags(gst::BufferFlags::DISCONT);
         }
-        Ok(Some((port.source.clone(), buffer)))
+        let source = port.source.clone();
+        if medium == Medium::Video {
+            state.go_on_without_sound(placed, passed);
+        }
+        Ok(Some((source, buffer)))
     }
 
     fn touch(&self) {
@@ -267,6 +259,22 @@ impl Feed {
     /// A lock whose holder panicked guards nothing half-done: each change is one assignment.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The picture has come to `placed`, `passed` further: nothing is to wait for sound that does not come.
+    fn go_on_without_sound(&mut self, placed: u64, passed: i64) {
+        let Some(sound) = &mut self.ports[Medium::Audio as usize] else { return };
+        sound.alone += passed;
+        if self.bears_gaps {
+            sound.skip_to(placed.saturating_sub(SILENCE.nseconds()));
+        } else if sound.alone > LOST {
+            // Refused only where the output is gone already.
+            let _ = sound.source.end_of_stream();
+            self.ports[Medium::Audio as usize] = None;
+            self.warning = Some("the source's sound does not come any more; the output goes on without it".to_owned());
+        }
     }
 }
 

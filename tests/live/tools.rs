@@ -302,13 +302,15 @@ pub fn flashes(path: &Path) -> Vec<Event> {
         let values = text.split(key).skip(1).filter_map(|rest| rest.split_whitespace().next());
         values.map(|value| value.parse().unwrap_or_else(|_| panic!("{key}{value}"))).collect()
     };
-    let beeps = times("silence_end: ");
+    // What is over soon after. The filters give the end of the file too, and it is none of them.
+    let short = |starts: &str, ends: &str| -> Vec<f64> {
+        let ends = times(ends);
+        let is_short = |start: &f64| ends.iter().any(|end| (0.0..0.3).contains(&(end - start)));
+        times(starts).into_iter().filter(is_short).collect()
+    };
+    let (white, beeps) = (short("black_end:", "black_start:"), short("silence_end: ", "silence_start: "));
     let nearest = |flash: f64| beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs()));
-    // Where it is black again soon after. The filter gives the end of the file too.
-    let dark = times("black_start:");
-    let white =
-        times("black_end:").into_iter().filter(|&end| dark.iter().any(|start| (0.0..0.3).contains(&(start - end))));
-    let pairs = white.filter_map(|flash| Some(Event { flash, offset: nearest(flash)? }));
+    let pairs = white.into_iter().filter_map(|flash| Some(Event { flash, offset: nearest(flash)? }));
     // A beep without its flash, or the reverse, where a connection was cut.
     pairs.filter(|event| event.offset.abs() < 0.4).collect()
 }
