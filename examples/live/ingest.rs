@@ -109,17 +109,20 @@ impl Ingest {
 
     /// What there is to see and hear, once that is known.
     pub fn streams(&self) -> Option<Result<Streams, Failure>> {
+        let complete = self.shared.complete.load(Ordering::Acquire);
         let waited = self.shared.found.get().is_some_and(|found| found.elapsed() > COMPANY);
-        if !waited && !self.shared.complete.load(Ordering::Acquire) {
-            return None;
-        }
         let sinks = self.shared.sinks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let caps = |sink: &AppSink| {
-            sink.static_pad("sink").and_then(|pad| pad.current_caps().or_else(|| Some(pad.peer()?.query_caps(None))))
-        };
-        let [video, audio] = sinks.map(|sink| sink.as_ref().and_then(caps));
-        let none = || Failure::new("there is no video in it that can be decoded here; `ffprobe` says what is in it");
-        Some(video.ok_or_else(none).map(|video| Streams { video, audio }))
+        let is_there = sinks.each_ref().map(Option::is_some);
+        let [video, audio] = sinks.map(|sink| sink?.static_pad("sink")?.current_caps());
+        match video {
+            // Its first frame says what it is; whether one ever comes is for the time limit on silence.
+            None if is_there[0] => None,
+            Some(video) if waited || complete && is_there[1] == audio.is_some() => Some(Ok(Streams { video, audio })),
+            None if waited || complete => Some(Err(Failure::new(
+                "there is no video in it that can be decoded here; `ffprobe` says what is in it",
+            ))),
+            _ => None,
+        }
     }
 
     /// What has happened since the last call.

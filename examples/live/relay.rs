@@ -136,9 +136,13 @@ impl<'a> Relay<'a> {
         };
         match ingest.poll() {
             Some(Event::Ended) if matches!(self.input.manner(), Manner::File | Manner::Http) => {
-                // Over before anything was seen: it had nothing to see.
                 self.open_output()?;
-                return Ok(Source::IsOver);
+                return match &self.output {
+                    Some(_) => Ok(Source::IsOver),
+                    None => {
+                        Err(Failure::new(format!("cannot play {}: it has ended before a frame came", self.args.input)))
+                    }
+                };
             }
             Some(Event::Ended) => return self.lost("it has ended"),
             Some(Event::Lost(reason)) => return self.lost(&reason),
