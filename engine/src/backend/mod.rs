@@ -191,6 +191,9 @@ pub fn open_on(kind: BackendKind, threads: usize, device: Option<usize>) -> Resu
     }
 }
 
+/// A backend and a lane of it.
+pub type Opened = (Arc<dyn Backend>, Box<dyn Lane>);
+
 /// A backend as of [`open_on`], and a lane of it for a plan.
 ///
 /// # Errors
@@ -201,7 +204,7 @@ pub fn lane(
     threads: usize,
     device: Option<usize>,
     plan: &Plan,
-) -> Result<(Arc<dyn Backend>, Box<dyn Lane>), Error> {
+) -> Result<Opened, Error> {
     let backend = open_on(kind, threads, device)?;
     match bands::lane(&*backend, plan) {
         Ok(lane) => Ok((backend, lane)),

@@ -36,7 +36,7 @@ impl Tiling {
     /// Tiles of that size with `halo` pixels around. None if a number is odd or a tile has no pixels. A crop that would be
     /// larger than the frame is as large as the frame.
     pub fn new(input: &VideoInfo, (width, height): (usize, usize), halo: usize) -> Option<Self> {
-        let even = width % 2 == 0 && height % 2 == 0 && halo % 2 == 0 && width > 0 && height > 0;
+        let even = [width, height, halo].iter().all(|n| n.is_multiple_of(2)) && width > 0 && height > 0;
         even.then_some(Self { frame: (input.width, input.height), tile: (width, height), halo })
     }
 

@@ -23,7 +23,7 @@ impl Region {
 
     /// First byte of a row, bytes of a row, first row and rows in a plane.
     fn in_plane(self, format: PixelFormat, plane: usize) -> (usize, usize, usize, usize) {
-        debug_assert!(self.x % 2 == 0 && self.y % 2 == 0, "{self:?} begins within a chroma sample");
+        debug_assert!(self.x.is_multiple_of(2) && self.y.is_multiple_of(2), "{self:?} begins within a chroma sample");
         let (first, row) = (format.row_bytes(plane, self.x), format.rows(plane, self.y));
         (first, format.row_bytes(plane, self.width), row, format.rows(plane, self.height))
     }

@@ -9,13 +9,13 @@
 mod calibration;
 mod changes;
 mod flight;
+mod front;
 pub mod ladder;
 mod lanes;
 mod options;
 pub mod pacing;
 mod reuse;
 mod scene;
-mod scheduler;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -24,9 +24,9 @@ mod worker;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::front::Scheduler;
 pub use self::options::Options;
 use self::pacing::Reason;
-pub use self::scheduler::Scheduler;
 pub use self::stats::Stats;
 use crate::Error;
 use crate::frame::{Frame, FrameMut, FrameRef};
