@@ -1,6 +1,7 @@
 //! A minute of live video on this machine, with a network at the top of the ladder that is too dear to hold: `make soak`.
 //!
-//! The clip is real; the environment variable SRUP_SOAK_CLIP names another one than FFmpeg's test pattern of motion.
+//! SRUP_SOAK_CLIP names a clip, else FFmpeg's moving test pattern is taken; SRUP_SOAK_SIZE is another size than 640x360, for a
+//! machine on which only bicubic would fit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +15,6 @@ use gst::prelude::*;
 use srup_engine::Upscaler;
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 
-const WIDTH: usize = 640;
-const HEIGHT: usize = 360;
 const RATE: u64 = 30;
 const SECONDS: u64 = 60;
 
@@ -30,30 +29,38 @@ const LADDER: [&str; 3] = ["luma-m", "luma-s", "bicubic"];
 struct Seen {
     pts: Duration,
     model: String,
+    time: Duration,
     late: bool,
     bicubic: bool,
 }
 
+/// Width and height of the input.
+fn size() -> (usize, usize) {
+    let text = std::env::var("SRUP_SOAK_SIZE").unwrap_or_else(|_| "640x360".into());
+    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    sides.expect("SRUP_SOAK_SIZE is a size such as 480x270")
+}
+
 /// Raw frames of the clip, scaled to the size.
-fn clip() -> Option<Vec<gst::Buffer>> {
+fn clip((width, height): (usize, usize)) -> Option<Vec<gst::Buffer>> {
     let mut ffmpeg = srup_tests::ffmpeg_tool("ffmpeg")?;
     match std::env::var_os("SRUP_SOAK_CLIP") {
         Some(path) => ffmpeg.args(["-stream_loop", "-1"]).arg("-i").arg(Path::new(&path)),
-        None => ffmpeg.args(["-f", "lavfi", "-i", &format!("testsrc2=s={WIDTH}x{HEIGHT}:r={RATE}")]),
+        None => ffmpeg.args(["-f", "lavfi", "-i", &format!("testsrc2=s={width}x{height}:r={RATE}")]),
     };
     let filter =
-        format!("fps={RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase,crop={WIDTH}:{HEIGHT}");
+        format!("fps={RATE},scale={width}:{height}:force_original_aspect_ratio=increase,crop={width}:{height}");
     let frames = LOOP.to_string();
     ffmpeg.args(["-vf", &filter, "-frames:v", &frames, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]);
     let output = ffmpeg.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the clip must decode");
-    let size = WIDTH * HEIGHT * 3 / 2;
+    let size = width * height + 2 * width.div_ceil(2) * height.div_ceil(2);
     Some(output.stdout.chunks_exact(size).map(|frame| gst::Buffer::from_slice(frame.to_vec())).collect())
 }
 
 /// The dearest model that one frame after another takes less than its time with, and what each took.
-fn dearest_that_fits() -> (&'static str, Vec<(&'static str, Duration)>) {
-    let info = VideoInfo::new(PixelFormat::I420, WIDTH, HEIGHT, Colour::default()).unwrap();
+fn dearest_that_fits((width, height): (usize, usize)) -> (&'static str, Vec<(&'static str, Duration)>) {
+    let info = VideoInfo::new(PixelFormat::I420, width, height, Colour::default()).unwrap();
     let times: Vec<_> = LADDER
         .into_iter()
         .map(|model| {
@@ -80,7 +87,11 @@ fn neighbour(from: Duration, to: Duration, start: Instant, stop: &AtomicBool) {
 }
 
 /// Plays live; every frame that came out.
-fn play(frames: &[gst::Buffer], burden: Option<(Duration, Duration)>) -> (Vec<Seen>, gst::Structure) {
+fn play(
+    (width, height): (usize, usize),
+    frames: &[gst::Buffer],
+    burden: Option<(Duration, Duration)>,
+) -> (Vec<Seen>, gst::Structure) {
     let pipeline = gst::parse::launch(&format!(
         "appsrc name=source is-live=true format=time block=true max-buffers=8 ! \
          srupscale name=up backend=cpu ladder={} target-fps=-1 reuse=false ! fakesink name=sink sync=true qos=false",
@@ -91,7 +102,7 @@ fn play(frames: &[gst::Buffer], burden: Option<(Duration, Duration)>) -> (Vec<Se
     .unwrap();
     let source = pipeline.by_name("source").unwrap();
     let caps: gst::Caps =
-        format!("video/x-raw, format=I420, width={WIDTH}, height={HEIGHT}, framerate={RATE}/1").parse().unwrap();
+        format!("video/x-raw, format=I420, width={width}, height={height}, framerate={RATE}/1").parse().unwrap();
     source.set_property("caps", &caps);
     let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let log = seen.clone();
@@ -105,6 +116,7 @@ fn play(frames: &[gst::Buffer], burden: Option<(Duration, Duration)>) -> (Vec<Se
             log.lock().unwrap().push(Seen {
                 pts: buffer.pts().unwrap().into(),
                 model: told.get::<String>("model").unwrap(),
+                time: Duration::from_nanos(told.get("time").unwrap()),
                 late: told.get("late").unwrap(),
                 bicubic: told.get("bicubic").unwrap(),
             });
@@ -154,6 +166,13 @@ fn judge(seen: &[Seen], fits: &str, quiet: impl Fn(Duration) -> bool, stats: &gs
     for s in seen {
         *histogram.entry(if s.bicubic { "bicubic for a deadline" } else { &s.model }).or_default() += 1;
     }
+    for model in LADDER {
+        let mut times: Vec<_> = seen.iter().filter(|s| s.model == model).map(|s| s.time).collect();
+        times.sort_unstable();
+        if let (Some(middle), Some(high)) = (times.get(times.len() / 2), times.get(times.len() * 9 / 10)) {
+            println!("{model}: {middle:?}, nine of ten below {high:?}");
+        }
+    }
     let missed = counted.iter().filter(|s| s.late || s.bicubic).count();
     let place = |model: &str| LADDER.iter().position(|m| *m == model);
     let top = counted.iter().filter(|s| place(&s.model) <= place(fits)).count();
@@ -169,11 +188,12 @@ fn judge(seen: &[Seen], fits: &str, quiet: impl Fn(Duration) -> bool, stats: &gs
 fn soak(burden: Option<(u64, u64)>) {
     gst::init().unwrap();
     let _ = gstsrupscale::plugin_register_static();
-    let Some(frames) = clip() else { return };
-    let (fits, times) = dearest_that_fits();
+    let size = size();
+    let Some(frames) = clip(size) else { return };
+    let (fits, times) = dearest_that_fits(size);
     println!("alone, nine of ten frames take less than {times:?}: {fits} is the dearest that fits");
     let burden = burden.map(|(from, to)| (Duration::from_secs(from), Duration::from_secs(to)));
-    let (seen, stats) = play(&frames, burden);
+    let (seen, stats) = play(size, &frames, burden);
     let quiet = |at| burden.is_none_or(|(from, to)| at < from || at > to);
     judge(&seen, fits, quiet, &stats);
 }

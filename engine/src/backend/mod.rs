@@ -199,12 +199,7 @@ pub type Opened = (Arc<dyn Backend>, Box<dyn Lane>);
 /// # Errors
 /// As [`open`] and [`Backend::lane`]. Where memory is short for whole frames, they are computed in bands, with the same
 /// result; `Auto` takes the CPU where CUDA cannot run the plan. Both are logged.
-pub fn lane(
-    kind: BackendKind,
-    threads: usize,
-    device: Option<usize>,
-    plan: &Plan,
-) -> Result<Opened, Error> {
+pub fn lane(kind: BackendKind, threads: usize, device: Option<usize>, plan: &Plan) -> Result<Opened, Error> {
     let backend = open_on(kind, threads, device)?;
     match bands::lane(&*backend, plan) {
         Ok(lane) => Ok((backend, lane)),

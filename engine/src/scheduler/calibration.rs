@@ -15,6 +15,9 @@ const LIMIT: Duration = Duration::from_millis(700);
 /// Times that a rung is measured, if there is time; the first is to warm caches up and does not count.
 const RUNS: usize = 4;
 
+/// From the start of one quick run to the next.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Multiplications a second that a network is thought to reach where measuring would take too long: on the CPU, and on a
 /// device. A low guess: what is found to be faster is climbed to.
 const GUESSED_RATE: [f64; 2] = [1e10, 1e12];
@@ -76,6 +79,8 @@ fn one_lane(plan: &Plan, lane: &mut dyn Lane, rung: usize, limit: Duration) -> R
     let (input, mut output) = (Frame::new(&plan.input), Frame::new(&plan.output));
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
+        // Frames of a stream find caches cold and threads asleep; after a long one that makes no difference.
+        thread::sleep(PAUSE.saturating_sub(times.last().copied().unwrap_or(PAUSE)));
         let begin = Instant::now();
         lane.process(rung, &input.view(), &mut output.view_mut())?;
         times.push(begin.elapsed());

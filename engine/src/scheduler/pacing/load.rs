@@ -19,6 +19,9 @@ const RISING: f64 = 1.1;
 /// Calibrated times below a microsecond are not believed; nor are frames that took a thousandth, or thousands, of them.
 const LEAST_SERVICE: f64 = 1e-6;
 const LOAD_RANGE: (f64, f64) = (1e-3, 1e4);
+/// So many seconds over what is usual are no load: threads that wake late, memory that has gone cold. On a quick rung they would
+/// look like a heavy one, and dearer rungs would seem out of reach for ever.
+const FIXED: f64 = 3e-4;
 /// Frames of which less was computed say little of the whole.
 const LEAST_SHARE: f64 = 0.5;
 
@@ -97,9 +100,13 @@ impl Load {
 
     /// A frame has been computed; `share` of it really, the rest was there already. `crowd`: how full the other lanes were.
     pub(super) fn sample(&mut self, now: f64, rung: usize, seconds: f64, share: f64, crowd: f64) {
-        let part = seconds / (self.alone[rung] + (self.calibrated[rung] - self.alone[rung]) * crowd);
+        let usual = self.alone[rung] + (self.calibrated[rung] - self.alone[rung]) * crowd;
+        let computed = if share >= LEAST_SHARE { share.min(1.0) } else { 1.0 };
+        let excess = seconds - usual * computed;
+        let seconds = if excess > 0.0 { seconds - excess.min(FIXED) } else { seconds };
+        let part = seconds / usual;
         let ratio = match share {
-            _ if share >= LEAST_SHARE => part / share.min(1.0),
+            _ if share >= LEAST_SHARE => part / computed,
             // A small part that takes longer than the whole should is news all the same.
             _ if part > self.high * self.corrections[rung] => part,
             _ => return,

@@ -206,12 +206,13 @@ fn a_part_of_a_picture_does_not_make_the_machine_look_fast() {
     for n in 100..110 {
         part(&mut pacer, n, ms(45), 0.1);
     }
-    assert_eq!(pacer.expected(0), ms(90), "a part that takes longer than the whole should is news");
+    let news = pacer.expected(0);
+    assert!(news > ms(89) && news <= ms(90), "a part that takes longer than the whole should is news");
     // A frame that failed says nothing.
     for n in 110..200 {
         part(&mut pacer, n, Duration::ZERO, 0.0);
     }
-    assert_eq!(pacer.expected(0), ms(90));
+    assert_eq!(pacer.expected(0), news);
 }
 
 #[test]
