@@ -38,7 +38,7 @@ bench:
 
 soak:
 	@scripts/setup.sh test
-	$(CARGO) test -p srup-tests --test soak -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release -p srup-tests --test soak -- --ignored --nocapture --test-threads 1
 
 mutants:
 	python3 scripts/mutants.py
