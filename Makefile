@@ -16,7 +16,7 @@ help:
 	@echo 'make bench     the benchmarks'
 	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
 	@echo 'make standin   a CUDA driver for tests that runs on the CPU; prints its folder'
-	@echo 'make soak      two minutes of live video on a quiet machine; SRUP_SOAK_CLIP names a clip'
+	@echo 'make soak      four minutes of live video on a quiet machine; SRUP_SOAK_CLIP names a clip'
 	@echo 'make mutants   plants bugs one at a time and sees that the tests notice'
 	@echo 'make gpu-bundle   a folder that checks and times everything on a machine with a GPU'
 	@echo 'make install   the plugin into $(PLUGINS)'
@@ -38,7 +38,7 @@ bench:
 
 soak:
 	@scripts/setup.sh test
-	$(CARGO) test --release -p srup-tests --test soak -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release -p srup-tests --test soak --test live -- --ignored --nocapture --test-threads 1
 
 mutants:
 	python3 scripts/mutants.py

@@ -136,17 +136,23 @@ fn a_flush_throws_away_what_is_inside_and_nothing_else() {
     }
 }
 
-#[test]
-fn the_end_waits_for_the_frames_in_flight() {
+/// An element with so many frames inside that take their time.
+fn with_frames_inside(count: u64) -> gst_check::Harness {
     let element = element("luma-m", 2);
     element.set_property("max-in-flight", 6_u32);
     let mut harness = harness(&element);
     harness.play();
     let input = caps(PixelFormat::I420, 160, 90);
     harness.set_src_caps(input.clone());
-    for n in 0..6 {
+    for n in 0..count {
         harness.push(noise(&input, n)).unwrap();
     }
+    harness
+}
+
+#[test]
+fn the_end_waits_for_the_frames_in_flight() {
+    let mut harness = with_frames_inside(6);
     harness.push_event(gst::event::Eos::new());
     while harness.pull_event().unwrap().type_() != gst::EventType::Eos {}
     assert_eq!(harness.buffers_received(), 6);
@@ -154,15 +160,7 @@ fn the_end_waits_for_the_frames_in_flight() {
 
 #[test]
 fn a_drain_query_waits_for_the_frames_in_flight() {
-    let element = element("luma-m", 2);
-    element.set_property("max-in-flight", 6_u32);
-    let mut harness = harness(&element);
-    harness.play();
-    let input = caps(PixelFormat::I420, 160, 90);
-    harness.set_src_caps(input.clone());
-    for n in 0..5 {
-        harness.push(noise(&input, n)).unwrap();
-    }
+    let harness = with_frames_inside(5);
     let mut drain = gst::query::Drain::new();
     harness.srcpad().unwrap().peer_query(&mut drain);
     assert_eq!(harness.buffers_received(), 5);

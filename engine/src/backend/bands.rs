@@ -51,16 +51,8 @@ impl Bands {
         if crop == height {
             return None;
         }
-        let scale = plan.output.width / width;
-        let input = VideoInfo { height: crop, ..plan.input };
-        let output = VideoInfo { height: crop * scale, ..plan.output };
-        let lane = backend.lane(&Plan { input, output, ..plan.clone() });
-        Some(lane.map(|lane| Self {
-            tiling,
-            lane: TileLane::new(tiling, lane, scale, &plan.output),
-            input: Frame::new(&plan.input),
-            rung: 0,
-        }))
+        let lane = TileLane::new(backend, plan, tiling);
+        Some(lane.map(|lane| Self { tiling, lane, input: Frame::new(&plan.input), rung: 0 }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A picture in tiles, each computed from a crop that reaches so far beyond it that no difference can be seen.
 
-use super::Lane;
+use super::{Backend, Lane, Plan};
 use crate::Error;
 use crate::frame::region::{self, Region};
 use crate::frame::{Frame, FrameMut, FrameRef, VideoInfo};
@@ -86,11 +86,16 @@ pub struct TileLane {
 }
 
 impl TileLane {
-    /// Around a lane that was made for the crops of a tiling, with frames like `output`.
-    pub fn new(tiling: Tiling, lane: Box<dyn Lane>, scale: usize, output: &VideoInfo) -> Self {
+    /// A lane of the backend for the plan of whole frames, cut down to the crops of a tiling.
+    ///
+    /// # Errors
+    /// As [`Backend::lane`].
+    pub fn new(backend: &dyn Backend, plan: &Plan, tiling: Tiling) -> Result<Self, Error> {
+        let scale = plan.output.width / plan.input.width;
         let (width, height) = tiling.crop_size();
-        let made = VideoInfo { width: width * scale, height: height * scale, ..*output };
-        Self { tiling, lane, scale, made: Frame::new(&made) }
+        let input = VideoInfo { width, height, ..plan.input };
+        let crop = Plan { input, output: input.scaled(scale)?, ..plan.clone() };
+        Ok(Self { tiling, lane: backend.lane(&crop)?, scale, made: Frame::new(&crop.output) })
     }
 
     /// Computes one tile of a frame into its place.
@@ -117,7 +122,7 @@ impl TileLane {
 mod tests {
     use super::*;
     use crate::backend::bands::Bands;
-    use crate::backend::{Backend, Plan, cpu::Cpu};
+    use crate::backend::cpu::Cpu;
     use crate::frame::{Colour, Kernel, PixelFormat, Siting};
     use crate::network::{LargeKernel, Luma, Network, Preset, Sdan};
     use std::sync::Arc;
@@ -143,10 +148,7 @@ mod tests {
         let mut whole = Frame::new(&plan.output);
         cpu.lane(&plan).unwrap().process(0, &input.view(), &mut whole.view_mut()).unwrap();
         let tiling = Tiling::new(info, tile, reach(model).unwrap()).unwrap();
-        let (width, height) = tiling.crop_size();
-        let small = VideoInfo { width, height, ..*info };
-        let lane = cpu.lane(&Plan::new(model.clone(), scale, &small).unwrap()).unwrap();
-        let mut lane = TileLane::new(tiling, lane, scale, &plan.output);
+        let mut lane = TileLane::new(&cpu, &plan, tiling).unwrap();
         let mut tiled = Frame::new(&plan.output);
         for tile in tiling.tiles() {
             lane.run(0, tile, &input.view(), &mut tiled.view_mut()).unwrap();

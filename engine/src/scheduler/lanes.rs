@@ -37,12 +37,7 @@ impl Lanes {
         tiling: Option<Tiling>,
         scale: usize,
     ) -> Result<Self, Error> {
-        let tiles = tiling.map(|tiling| {
-            let (width, height) = tiling.crop_size();
-            let input = VideoInfo { width, height, ..plan.input };
-            let crop = Plan { input, output: input.scaled(scale)?, ..plan.clone() };
-            Ok::<_, Error>(TileLane::new(tiling, backend.lane(&crop)?, scale, &plan.output))
-        });
+        let tiles = tiling.map(|tiling| TileLane::new(backend, plan, tiling));
         Ok(Self { whole, tiles: tiles.transpose()?, tiling, scale })
     }
 

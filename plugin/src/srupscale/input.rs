@@ -164,14 +164,16 @@ impl SrUpscale {
             return Ok(Err(gst::FlowError::NotNegotiated));
         };
         let live = self.upstream_is_live();
-        let mut refused = Ok(gst::FlowSuccess::Ok);
         let session = Session::new(&settings, (incaps, &outcaps), live, |window| {
-            refused = self.queue.drain().and_then(|_| self.tell_output(&outcaps, seqnum));
-            allocation::choose(self.src(), &outcaps, window)
+            if let Err(flow) = self.queue.drain().and_then(|_| self.tell_output(&outcaps, seqnum)) {
+                return Ok(Err(flow));
+            }
+            allocation::choose(self.src(), &outcaps, window).map(Ok)
         })?;
-        if let Err(flow) = refused {
-            return Ok(Err(flow));
-        }
+        let session = match session {
+            Ok(session) => session,
+            Err(flow) => return Ok(Err(flow)),
+        };
         gst::info!(CAT, imp = self, "{incaps}, live: {live}: {}", session.scheduler.describe());
         self.set_session(Arc::new(session));
         Ok(self.queue.flow())

@@ -37,21 +37,22 @@ pub struct Session {
 
 impl Session {
     /// Loads the model and prepares everything for a stream. `pool` chooses where pictures go, told how many are inside at
-    /// once.
+    /// once; downstream's refusal is passed on.
     pub fn new(
         settings: &Settings,
         (incaps, outcaps): (&gst::Caps, &gst::Caps),
         live: bool,
-        pool: impl FnOnce(usize) -> Result<gst::BufferPool, Failure>,
-    ) -> Result<Self, Failure> {
+        pool: impl FnOnce(usize) -> Result<Result<gst::BufferPool, gst::FlowError>, Failure>,
+    ) -> Result<Result<Self, gst::FlowError>, Failure> {
         let (input, output) = (video_info(incaps)?, video_info(outcaps)?);
         let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
             .filter(|_| input.format() == output.format())
             .ok_or_else(|| Failure::Buffer(format!("{incaps} and {outcaps} differ by more than a whole factor")))?;
         let settings = Settings { scale_factor: factor, ..settings.clone() };
         let scheduler = Scheduler::new(&engine_info(incaps)?, &settings.options(rate(&input), live)?)?;
+        let caps = incaps.clone();
         let pool = pool(scheduler.window())?;
-        Ok(Self { caps: incaps.clone(), settings, live, factor, input, output, pool, scheduler })
+        Ok(pool.map(|pool| Self { caps, settings, live, factor, input, output, pool, scheduler }))
     }
 
     /// How much later than it came a frame leaves, at the most: as long as the window lasts.
