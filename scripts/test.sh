@@ -31,6 +31,7 @@ if step setup scripts/setup.sh test; then
   step ptx python3 cuda/ptx.py --check
   step registers python3 cuda/ptx.py --registers
   step clippy cargo clippy --workspace --all-targets -- -D warnings
+  step peers python3 -m unittest discover -s benches/peers/tests
   # With the examples, dependencies have the features that the lints compiled them with, and none is compiled anew.
   step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --lib --examples
   # Passed tests show what they print, or a test that skips aloud would do so unheard.
