@@ -27,6 +27,8 @@ from networks import build, parameters  # noqa: E402
 OPSET = 18
 # To be raised where what is written changes.
 VERSION = 1
+# Stands in the description until there is a file or a reason; an export that was cut short is tried again.
+UNFINISHED = "no ONNX file: its export took too long; give it more --patience"
 
 
 def random_weights(case: Case, path: Path) -> None:
@@ -66,8 +68,10 @@ def write_onnx(network: torch.nn.Module, picture: torch.Tensor, path: Path) -> N
 def write(case: Case, folder: Path, pictures: Path | None) -> None:
     current = key(case, pictures)
     about = folder / "case.json"
-    if about.exists() and json.loads(about.read_text())["key"] == current:
-        return
+    if about.exists():
+        before = json.loads(about.read_text())
+        if before["key"] == current and before["onnx"] != UNFINISHED:
+            return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     path = case.trained
@@ -82,9 +86,11 @@ def write(case: Case, folder: Path, pictures: Path | None) -> None:
     with torch.inference_mode():
         network(tensor).numpy().tofile(folder / "reference.f32")
     described = {"key": current, "network": case.network, "scale": case.scale, "weights": str(path),
-                 "trained": case.trained is not None, "shape": list(tensor.shape), "onnx": None}
+                 "trained": case.trained is not None, "shape": list(tensor.shape), "onnx": UNFINISHED}
+    about.write_text(json.dumps(described, indent=1))
     try:
         write_onnx(network, tensor, folder / "model.onnx")
+        described["onnx"] = None
     except Exception as e:
         # PyTorch and ncnn need no ONNX file; those that do will give this reason.
         described["onnx"] = f"no ONNX file: {str(root_cause(e)).splitlines()[0]}"

@@ -80,6 +80,8 @@ class Measurement:
         self.folder = settings.out / "cases" / case.name
         self.results: list[Result] = []
         self.skipped: list[Skipped] = []
+        # Why a runtime's files for a precision are not there; None where they are.
+        self.prepared: dict[tuple[str, str], str | None] = {}
 
     def run(self, entries: list[Entry]) -> None:
         """Everything, for the contenders given."""
@@ -90,8 +92,10 @@ class Measurement:
         try:
             finish(command, self.settings.env(), self.settings.log(f"{self.case.name}-export"), self.settings.patience)
         except Failed as e:
-            self.skip("everything", str(e))
-            return
+            # What needs no ONNX file can run all the same.
+            if not (self.folder / "case.json").exists():
+                self.skip("everything", str(e))
+                return
         runners: list[Runner] = []
         try:
             for entry in entries:
@@ -117,15 +121,28 @@ class Measurement:
         return [sys.executable, "-m", f"contenders.{entry.runtime}", self.folder, "--precision", entry.precision,
                 "--kind", entry.kind, "--setting", entry.setting, "--threads", str(settings.threads)]
 
+    def prepare(self, entry: Entry) -> None:
+        """Has the runtime write its files, once for all settings."""
+        key = (entry.runtime, entry.precision)
+        if key not in self.prepared:
+            log = self.settings.log(f"{self.case.name}-{entry.contender}-prepare")
+            try:
+                finish([*self.command(entry), "--prepare"], self.settings.env(), log, self.settings.patience)
+                self.prepared[key] = None
+            except Failed as e:
+                self.prepared[key] = str(e)
+        if self.prepared[key]:
+            raise Failed(self.prepared[key])
+
     def started(self, entry: Entry) -> list[Runner]:
         """The contender, prepared, started and warm; none where that fails, which is said."""
         say(f"{self.case.name}: starting {entry.name}")
-        settings, command, log = self.settings, self.command(entry), f"{self.case.name}-{entry.name}"
-        process = None
+        settings, process = self.settings, None
         try:
             if entry.runtime != OURS:
-                finish([*command, "--prepare"], settings.env(), settings.log(f"{log}-prepare"), settings.patience)
-            process = Contender(command, settings.env(), settings.log(log), settings.patience)
+                self.prepare(entry)
+            log = settings.log(f"{self.case.name}-{entry.name}")
+            process = Contender(self.command(entry), settings.env(), log, settings.patience)
             return [Runner(entry, process)]
         except Failed as e:
             self.skip(entry.name, str(e))
@@ -140,18 +157,30 @@ class Measurement:
             start = number % max(1, len(runners))
             for runner in runners[start:] + runners[:start]:
                 time.sleep(PAUSE)
-                runner.turn(number)
+                try:
+                    runner.turn(number)
+                except Failed as e:
+                    self.skip(runner.entry.name, str(e))
+                    runner.process.close()
+                    runners.remove(runner)
+
+    def difference(self, process: Contender) -> float:
+        """The largest one of a contender's output from PyTorch's in f32, in codes of 255."""
+        path = self.folder / "output.f32"
+        process.ask(output=str(path))
+        reference, output = (np.fromfile(p, np.float32) for p in (self.folder / "reference.f32", path))
+        if output.size != reference.size:
+            raise Failed(f"its output has {output.size} values, not {reference.size}")
+        return float(np.abs(output - reference).max() * 255)
 
     def finished(self, runner: Runner) -> list[Result]:
         entry, case, process = runner.entry, self.case, runner.process
-        peak, path = process.peak(), self.folder / "output.f32"
+        peak = process.peak()
         try:
-            process.ask(output=str(path))
+            difference = self.difference(process)
         except Failed as e:
             self.skip(entry.name, str(e))
             return []
-        reference = np.fromfile(self.folder / "reference.f32", np.float32)
-        difference = float(np.abs(np.fromfile(path, np.float32) - reference).max() * 255)
         return [Result(
             case=case.name, network=f"{case.network} x{case.scale}", trained=case.trained is not None,
             size=f"{case.width}x{case.height}", precision=entry.precision, contender=entry.contender,

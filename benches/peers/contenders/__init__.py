@@ -78,7 +78,8 @@ def own_stdout() -> TextIO:
 
 def one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+    text = lines[0] if lines else "no reason given"
+    return text if type(error) is RuntimeError else f"{type(error).__name__}: {text}"
 
 
 def main(load: Callable[[Task], Loaded], prepare: Callable[[Task], None] | None = None) -> None:

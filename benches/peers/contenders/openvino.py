@@ -39,12 +39,12 @@ def load(task: Task) -> Loaded:
         "PERFORMANCE_HINT": task.setting.upper() or "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": task.threads,
         "INFERENCE_PRECISION_HINT": HINTS[task.precision], "CPU_DENORMALS_OPTIMIZATION": True,
     })
+    runs_in = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if runs_in != HINTS[task.precision]:
+        raise RuntimeError(f"the processor has no instructions for {task.precision}: it would compute in {runs_in}")
     request = compiled.create_infer_request()
     request.set_input_tensor(openvino.Tensor(task.picture(), shared_memory=False))
-    runs_in = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     about = f"OpenVINO {openvino.__version__.split('-')[0]}, {task.threads} threads, convolutions {convolutions(compiled)}"
-    if task.precision == "bf16" and runs_in != "bf16":
-        about += f"; the processor has no bf16: it falls back to {runs_in}"
     return Loaded(request.infer, lambda: request.get_output_tensor().data.copy(), about)
 
 
