@@ -1,6 +1,6 @@
 //! Frames in bands, where there is no memory for whole ones.
 
-use super::tiles::{TileLane, Tiling, reach};
+use super::tiles::{GRID, TileLane, Tiling, reach};
 use super::{Backend, Lane, Plan};
 use crate::Error;
 use crate::frame::region::{self, Region};
@@ -45,8 +45,8 @@ impl Bands {
     pub fn new(backend: &dyn Backend, plan: &Plan, count: usize) -> Option<Result<Self, Error>> {
         let halo = plan.ladder.iter().map(reach).collect::<Option<Vec<_>>>()?.into_iter().max()?;
         let VideoInfo { width, height, .. } = plan.input;
-        let band = height.div_ceil(count).next_multiple_of(2);
-        let tiling = Tiling::new(&plan.input, (width.next_multiple_of(2), band), halo)?;
+        let band = height.div_ceil(count).next_multiple_of(GRID);
+        let tiling = Tiling::new(&plan.input, (width.next_multiple_of(GRID), band), halo)?;
         let (_, crop) = tiling.crop_size();
         if crop == height {
             return None;

@@ -12,15 +12,20 @@ const CHROMA_REACH: usize = 8;
 /// Pixels of luma that the conversion to RGB and back looks to each side: chroma is raised by bicubic and lowered again.
 const RGB_REACH: usize = 12;
 
-/// How far a pixel of a model's output looks into the input, to each side and with all conversions; even. None for the
-/// whole picture.
+/// Tiles, and the crops that they are computed from, begin at multiples of this: chroma comes in pairs, and backends may
+/// compute the convolutions of luma networks in tiles of their own that are as large, in whose last bits every pixel
+/// depends on the whole tile.
+pub const GRID: usize = 4;
+
+/// How far a pixel of a model's output looks into the input, to each side and with all conversions; a multiple of
+/// [`GRID`]. None for the whole picture.
 pub fn reach(model: &Model) -> Option<usize> {
     match model {
         Model::Resample(_) => Some(CHROMA_REACH),
         Model::Network(network) if network.channels == 1 => {
-            network.reach().map(|reach| reach.max(CHROMA_REACH).next_multiple_of(2))
+            network.reach(GRID).map(|reach| reach.max(CHROMA_REACH).next_multiple_of(GRID))
         }
-        Model::Network(network) => network.reach().map(|reach| (reach + RGB_REACH).next_multiple_of(2)),
+        Model::Network(network) => network.reach(1).map(|reach| (reach + RGB_REACH).next_multiple_of(GRID)),
     }
 }
 
@@ -33,16 +38,17 @@ pub struct Tiling {
 }
 
 impl Tiling {
-    /// Tiles of that size with `halo` pixels around. None if a number is odd or a tile has no pixels. A crop that would be
+    /// Tiles of that size with `halo` pixels around. None if a number is no multiple of [`GRID`] or a tile has no pixels. A crop that would be
     /// larger than the frame is as large as the frame.
     pub fn new(input: &VideoInfo, (width, height): (usize, usize), halo: usize) -> Option<Self> {
-        let even = [width, height, halo].iter().all(|n| n.is_multiple_of(2)) && width > 0 && height > 0;
-        even.then_some(Self { frame: (input.width, input.height), tile: (width, height), halo })
+        let fits = [width, height, halo].iter().all(|n| n.is_multiple_of(GRID)) && width > 0 && height > 0;
+        fits.then_some(Self { frame: (input.width, input.height), tile: (width, height), halo })
     }
 
-    /// Width and height of every crop. It has the frame's parity, so that it begins at even pixels at the frame's end too.
+    /// Width and height of every crop. What is left over a multiple of [`GRID`] is as in the frame, so that a crop at the
+    /// frame's end begins at one, too.
     pub fn crop_size(&self) -> (usize, usize) {
-        let size = |tile: usize, frame: usize| (tile + 2 * self.halo + frame % 2).min(frame);
+        let size = |tile: usize, frame: usize| (tile + 2 * self.halo + frame % GRID).min(frame);
         (size(self.tile.0, self.frame.0), size(self.tile.1, self.frame.1))
     }
 
@@ -169,7 +175,7 @@ mod tests {
                     VideoInfo::new(format, 82 + n % 2, 71 + n / 2, Colour { siting, ..Colour::default() }).unwrap();
                 let models = [luma(2), Model::Resample(Kernel::Lanczos), Model::Resample(Kernel::Bicubic)];
                 for model in models {
-                    check(&model, 2, &info, (20, 14));
+                    check(&model, 2, &info, (20, 12));
                 }
             }
         }
@@ -193,7 +199,7 @@ mod tests {
     fn bands_are_the_frame() {
         let cpu = Cpu::new(2).unwrap();
         for (format, width, height) in
-            [(PixelFormat::I420, 33, 91), (PixelFormat::Rgb, 20, 64), (PixelFormat::P010Le, 7, 120)]
+            [(PixelFormat::I420, 33, 131), (PixelFormat::Rgb, 20, 120), (PixelFormat::P010Le, 7, 142)]
         {
             let info = VideoInfo::new(format, width, height, Colour::default()).unwrap();
             let ladder = vec![luma(2), Model::Resample(Kernel::Bicubic)];

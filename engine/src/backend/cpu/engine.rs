@@ -13,9 +13,10 @@ use super::line::{Buffer, Line, TapRoom};
 use super::lower::{FrameKernel, Kernel, Program, RowKernel, StateSpec, Value};
 use super::memory;
 use super::plan::{Layout, Phase, Place, Source};
-use super::pool::{Worker, Workers};
+use super::pool::Workers;
 use super::segment::{Context, run_band};
 use super::shared::Shared;
+use super::worker::Worker;
 use crate::Error;
 use crate::network::{GlobalLearnableAttention, Network, SparseGlobalAttention};
 use crate::tensor::Tensor;
@@ -67,7 +68,7 @@ impl Prepared {
 /// Room for one frame at a time of any of some networks: as much as the largest needs.
 pub struct Room {
     slots: Vec<Buffer>,
-    workers: Workers,
+    workers: Workers<Worker>,
 }
 
 impl Room {
@@ -169,7 +170,7 @@ fn run_frame(
     target: Option<usize>,
     states: &mut [State],
     slots: &mut [Buffer],
-    workers: &Workers,
+    workers: &Workers<Worker>,
 ) {
     let (isa, program) = (prepared.isa, &prepared.program);
     let op = &program.ops[op];
@@ -283,7 +284,7 @@ fn fit(
     slots: &mut [Buffer],
     source: &Source,
     target: Option<usize>,
-    workers: &Workers,
+    workers: &Workers<Worker>,
 ) {
     let (Some(to), Some(target)) = (to, target) else { return };
     let (from, to) = (program.values[from], program.values[to]);
@@ -305,7 +306,7 @@ fn fit(
 }
 
 /// SparseGSA's matrices, then the convolutions that they are folded to.
-fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers: &Workers) {
+fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers: &Workers<Worker>) {
     let WindowState { block, rows, columns, matrices, folded } = state;
     let (channels, heads) = (block.project_out.cin, block.temperature.len());
     let width = channels / heads;
@@ -335,7 +336,13 @@ fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers
 }
 
 /// GLA's rounds.
-fn attention(isa: Isa, block: &GlobalLearnableAttention, tokens: Tokens<'_>, rounds: &mut [Round], workers: &Workers) {
+fn attention(
+    isa: Isa,
+    block: &GlobalLearnableAttention,
+    tokens: Tokens<'_>,
+    rounds: &mut [Round],
+    workers: &Workers<Worker>,
+) {
     let (reduced, channels, chunk) = (tokens.reduced, tokens.channels, tokens.chunk);
     for (t, round) in rounds.iter_mut().enumerate() {
         let rotation = &block.rotations[t * reduced * global::MAX_BUCKETS..];

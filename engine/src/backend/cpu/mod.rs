@@ -1,10 +1,12 @@
 //! Networks on any processor: f32, several threads, instruction sets chosen at run time.
 //!
-//! A network is taken apart into operations on rows (`lower`); those that follow each other run together over a band of
+//! A chain of convolutions, as the luma networks are, has an engine of its own (`chain`). Any other network is taken apart
+//! into operations on rows (`lower`); those that follow each other run together over a band of
 //! rows, so that what one makes is still in the cache when the next reads it (`plan`, `segment`); every operation is
 //! written once and compiled for each instruction set (`kernels`, `dispatch`). No pixel's value depends on the division
 //! into bands or on the number of threads.
 
+mod chain;
 mod dispatch;
 mod engine;
 mod kernels;
@@ -19,13 +21,16 @@ mod shared;
 mod simd;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use self::chain::Chain;
 use self::dispatch::Isa;
 use self::engine::{Engine, Prepared, Room};
+use self::pool::Workers;
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
@@ -44,7 +49,13 @@ pub struct Cpu {
 struct Shared {
     network: Arc<Network>,
     size: (usize, usize),
-    prepared: Weak<Prepared>,
+    ready: Weak<Ready>,
+}
+
+/// A network ready for frames of one size.
+enum Ready {
+    Chain(Chain),
+    Program(Arc<Prepared>),
 }
 
 impl Cpu {
@@ -65,18 +76,39 @@ impl Cpu {
         Ok(Self { isa, pool: pool(threads)?, shared: Arc::default() })
     }
 
-    /// A network taken apart for frames of that size: another lane's, if one has it.
-    fn prepared(&self, network: &Arc<Network>, (height, width): (usize, usize)) -> Arc<Prepared> {
+    /// A network ready for frames of that size: another lane's, if one has it.
+    fn ready(&self, network: &Arc<Network>, size: (usize, usize)) -> Arc<Ready> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.retain(|shared| shared.prepared.strong_count() > 0);
-        let same = |shared: &&Shared| Arc::ptr_eq(&shared.network, network) && shared.size == (height, width);
-        if let Some(prepared) = shared.iter().find(same).and_then(|shared| shared.prepared.upgrade()) {
-            return prepared;
+        shared.retain(|shared| shared.ready.strong_count() > 0);
+        let same = |shared: &&Shared| Arc::ptr_eq(&shared.network, network) && shared.size == size;
+        if let Some(ready) = shared.iter().find(same).and_then(|shared| shared.ready.upgrade()) {
+            return ready;
         }
-        let prepared = Arc::new(Prepared::new(self.isa, self.pool.current_num_threads(), network, height, width));
-        let size = (height, width);
-        shared.push(Shared { network: network.clone(), size, prepared: Arc::downgrade(&prepared) });
-        prepared
+        let ready = Arc::new(self.prepare(network, size));
+        shared.push(Shared { network: network.clone(), size, ready: Arc::downgrade(&ready) });
+        ready
+    }
+
+    fn prepare(&self, network: &Network, (height, width): (usize, usize)) -> Ready {
+        let threads = self.pool.current_num_threads();
+        let program = || Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)));
+        Chain::new(network).map_or_else(program, Ready::Chain)
+    }
+
+    /// What computes the networks of a ladder; None stands for resampling.
+    fn engines(&self, ready: Vec<Option<Arc<Ready>>>) -> Result<Engines, Error> {
+        let programs = ready.iter().flatten().filter_map(|ready| match &**ready {
+            Ready::Program(prepared) => Some(&**prepared),
+            Ready::Chain(_) => None,
+        });
+        let room = Room::new(self.pool.clone(), &programs.collect::<Vec<_>>())?;
+        let rungs = ready.into_iter().map(|ready| {
+            ready.map(|ready| match &*ready {
+                Ready::Program(prepared) => Rung::Program(Engine::new(prepared.clone())),
+                Ready::Chain(chain) => Rung::Chain(Workers::new(self.pool.clone(), || chain.room()), ready),
+            })
+        });
+        Ok(Engines { isa: self.isa, rungs: rungs.collect(), room })
     }
 }
 
@@ -92,27 +124,20 @@ impl Backend for Cpu {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         check(plan.precision)?;
         let size = (plan.input.height, plan.input.width);
-        let prepared: Vec<_> = plan
-            .ladder
-            .iter()
-            .map(|model| match model {
-                Model::Network(network) => Some(self.prepared(network, size)),
-                Model::Resample(_) => None,
-            })
-            .collect();
-        let networks: Vec<&Prepared> = prepared.iter().flatten().map(|prepared| &**prepared).collect();
-        let room = Room::new(self.pool.clone(), &networks)?;
-        let engines = prepared.into_iter().map(|prepared| prepared.map(Engine::new)).collect();
-        Ok(Box::new(HostLane::new(plan, Box::new(Engines { engines, room }), Some(self.pool.clone()))))
+        let ready = plan.ladder.iter().map(|model| match model {
+            Model::Network(network) => Some(self.ready(network, size)),
+            Model::Resample(_) => None,
+        });
+        let engines = self.engines(ready.collect())?;
+        Ok(Box::new(HostLane::new(plan, Box::new(engines), Some(self.pool.clone()))))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
         check(precision)?;
-        let threads = self.pool.current_num_threads();
-        let prepared = Arc::new(Prepared::new(self.isa, threads, network, input.height, input.width));
-        let mut room = Room::new(self.pool.clone(), &[&prepared])?;
-        let mut output = Tensor::default();
-        Engine::new(prepared).run(&mut room, input, &mut output);
+        let ready = self.prepare(network, (input.height, input.width));
+        let scale = network.scale;
+        let mut output = Tensor::zeros(network.channels, scale * input.height, scale * input.width);
+        self.engines(vec![Some(Arc::new(ready))])?.run(0, input, &mut output)?;
         Ok(output)
     }
 
@@ -132,15 +157,29 @@ impl Backend for Cpu {
 
 /// The networks of a ladder, one frame at a time.
 struct Engines {
+    isa: Isa,
     /// None where the rung is resampling.
-    engines: Vec<Option<Engine>>,
+    rungs: Vec<Option<Rung>>,
+    /// For all programs.
     room: Room,
+}
+
+/// A network with what it keeps while it computes a frame.
+enum Rung {
+    Chain(Workers<chain::Worker>, Arc<Ready>),
+    Program(Engine),
 }
 
 impl Runner for Engines {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
-        if let Some(engine) = &mut self.engines[rung] {
-            engine.run(&mut self.room, input, output);
+        match &mut self.rungs[rung] {
+            Some(Rung::Program(engine)) => engine.run(&mut self.room, input, output),
+            Some(Rung::Chain(workers, ready)) => {
+                if let Ready::Chain(chain) = &**ready {
+                    chain.run(self.isa, workers, input, output);
+                }
+            }
+            None => {}
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use super::kernels::{global, rearrange};
 use super::line::{Buffer, Line, TapRoom, Taps};
 use super::lower::{Kernel, Program, RowKernel, Then};
 use super::plan::{Place, Segment, Source, Stage};
-use super::pool::Worker;
 use super::shared::Shared;
+use super::worker::Worker;
 use crate::network::Activation;
 use crate::tensor::Tensor;
 

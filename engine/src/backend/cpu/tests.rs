@@ -129,6 +129,8 @@ fn small_presets() -> Vec<Preset> {
     vec![
         Preset::Luma(Luma { width: 5, depth: 4, head_skip: true }),
         Preset::Luma(Luma { width: 16, depth: 3, head_skip: false }),
+        Preset::Luma(Luma { width: 24, depth: 2, head_skip: true }),
+        Preset::Luma(Luma { width: 8, depth: 1, head_skip: true }),
         Preset::Sdan(Sdan { dim: 10, blocks: 2, steps: 2, distill: 3, lka }),
         Preset::Dlgsanet(dlgsanet(9)),
         Preset::Dlgsanet(dlgsanet(96)),
@@ -155,17 +157,14 @@ fn networks_of_every_family_scale_and_size() {
 #[test]
 fn networks_that_take_turns_in_one_room_give_the_same_as_fresh() {
     let cpu = Cpu::new(2).unwrap();
-    let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9));
-    let prepared = |network: &Network| Arc::new(Prepared::new(cpu.isa, 2, network, 21, 30));
-    let all: Vec<_> = networks.map(|network| (prepared(&network), network)).collect();
-    let shared: Vec<&Prepared> = all.iter().map(|(prepared, _)| &**prepared).collect();
-    let mut room = Room::new(cpu.pool.clone(), &shared).unwrap();
-    let mut engines: Vec<_> = all.iter().map(|(prepared, _)| Engine::new(prepared.clone())).collect();
-    let mut output = Tensor::default();
+    let networks: Vec<_> = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9)).collect();
+    let ready = networks.iter().map(|network| Some(Arc::new(cpu.prepare(network, (21, 30)))));
+    let mut engines = cpu.engines(ready.collect()).unwrap();
     for turn in 0..4 {
-        for (engine, (_, network)) in engines.iter_mut().zip(&all) {
+        for (rung, network) in networks.iter().enumerate() {
             let picture = &pictures(network.channels, 21, 30)[turn];
-            engine.run(&mut room, picture, &mut output);
+            let mut output = Tensor::zeros(network.channels, 42, 60);
+            engines.run(rung, picture, &mut output).unwrap();
             let fresh = cpu.run(network, Precision::Auto, picture).unwrap();
             assert!(output == fresh, "{} in turn {turn}", network.name);
         }

@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{GROUP, Simd, TILE, convolve_plain};
+use super::{BLOCK, GROUP, Simd, TILE, convolve_plain, products_plain};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,99 @@ impl Simd for Avx2 {
                 _ => convolve_plain::<Self, K, N>(self, lines, at, weight, sums),
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+        // SAFETY: see above.
+        unsafe {
+            match N {
+                2 => products_2(pixels, weights, channels, sums),
+                _ => products_plain::<Self, N>(self, pixels, weights, channels, sums),
+            }
+        }
+    }
+}
+
+/// Channel `$c` of a tile at `$p`, times two vectors of weights.
+macro_rules! tile {
+    ($p:literal, $c:literal, $a:literal, $b:literal) => {
+        concat!(
+            "vbroadcastss ymm14, [",
+            $p,
+            " + 4*",
+            $c,
+            "]\n",
+            "vfmadd231ps ymm",
+            $a,
+            ", ymm14, ymm12\n",
+            "vfmadd231ps ymm",
+            $b,
+            ", ymm14, ymm13\n",
+        )
+    };
+}
+
+/// One channel, its weights at byte `$u`, for two vectors of outputs.
+macro_rules! channel {
+    ($c:literal, $u:literal) => {
+        concat!(
+            "vmovups ymm12, [{u} + ",
+            $u,
+            "]\n",
+            "vmovups ymm13, [{u} + ",
+            $u,
+            " + 32]\n",
+            tile!("{p}", $c, "0", "1"),
+            tile!("{p} + {s}", $c, "2", "3"),
+            tile!("{p} + 2*{s}", $c, "4", "5"),
+            tile!("{q}", $c, "6", "7"),
+            tile!("{q} + {s}", $c, "8", "9"),
+            tile!("{q} + 2*{s}", $c, "10", "11"),
+        )
+    };
+}
+
+/// [`Simd::products`] for two vectors, in assembly for the reason that `convolve` below gives.
+///
+/// # Safety
+/// As there; `channels` is even.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+    const { assert!(BLOCK == 6, "the registers are for six tiles") };
+    // SAFETY: the caller promises that what is read and written is there.
+    unsafe {
+        asm!(
+            "vxorps xmm0, xmm0, xmm0", "vxorps xmm1, xmm1, xmm1", "vxorps xmm2, xmm2, xmm2",
+            "vxorps xmm3, xmm3, xmm3", "vxorps xmm4, xmm4, xmm4", "vxorps xmm5, xmm5, xmm5",
+            "vxorps xmm6, xmm6, xmm6", "vxorps xmm7, xmm7, xmm7", "vxorps xmm8, xmm8, xmm8",
+            "vxorps xmm9, xmm9, xmm9", "vxorps xmm10, xmm10, xmm10", "vxorps xmm11, xmm11, xmm11",
+            "2:",
+            "prefetcht0 [{u} + 512]",
+            "prefetcht0 [{u} + 576]",
+            channel!("0", "0"),
+            channel!("1", "64"),
+            "add {p}, 8",
+            "add {q}, 8",
+            "add {u}, 128",
+            "sub {c}, 2",
+            "jnz 2b",
+            "vmovups [{m}], ymm0", "vmovups [{m} + 32], ymm1", "vmovups [{m} + 64], ymm2",
+            "vmovups [{m} + 96], ymm3", "vmovups [{m} + 128], ymm4", "vmovups [{m} + 160], ymm5",
+            "vmovups [{m} + 192], ymm6", "vmovups [{m} + 224], ymm7", "vmovups [{m} + 256], ymm8",
+            "vmovups [{m} + 288], ymm9", "vmovups [{m} + 320], ymm10", "vmovups [{m} + 352], ymm11",
+            p = inout(reg) pixels => _,
+            q = inout(reg) pixels.add(3 * channels) => _,
+            u = inout(reg) weights => _,
+            c = inout(reg) channels => _,
+            s = in(reg) 4 * channels,
+            m = in(reg) sums,
+            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
+            out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
+            out("ymm12") _, out("ymm13") _, out("ymm14") _,
+            options(nostack),
+        );
     }
 }
 

@@ -16,6 +16,9 @@ pub const GROUP: usize = 4;
 /// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
 pub const TILE: usize = 3;
 
+/// Tiles of a Winograd convolution's block: with two vectors of outputs each 12 sums, too.
+pub const BLOCK: usize = 6;
+
 /// An instruction set. All functions are inlined into the kernel that calls them, which is compiled with the right
 /// target features.
 pub trait Simd: Copy + Send + Sync + 'static {
@@ -83,6 +86,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { convolve_plain::<Self, K, N>(self, lines, at, weight, sums) }
     }
 
+    /// The products of a Winograd convolution at one place of [`BLOCK`] tiles:
+    /// `sums[t][o] = pixels[t][0] * weights[0][o] + pixels[t][1] * weights[1][o] + ...`, over `channels` channels and for
+    /// `N` vectors of outputs.
+    ///
+    /// # Safety
+    /// `BLOCK * channels` pixels and `channels * N * LANES` weights must be readable, `BLOCK * N * LANES` sums writable.
+    #[inline(always)]
+    unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { products_plain::<Self, N>(self, pixels, weights, channels, sums) }
+    }
+
     /// The sum of all lanes, in a fixed order.
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
@@ -128,6 +143,47 @@ unsafe fn convolve_plain<S: Simd, const K: usize, const N: usize>(
                 }
                 weight = weight.add(GROUP);
             }
+        }
+    }
+}
+
+/// [`Simd::products`] as the compiler arranges it.
+///
+/// # Safety
+/// As there.
+#[expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+#[inline(always)]
+unsafe fn products_plain<S: Simd, const N: usize>(
+    s: S,
+    pixels: *const f32,
+    weights: *const f32,
+    channels: usize,
+    sums: *mut f32,
+) {
+    // Channels in turn go to one of two sums each: one alone would wait for itself where N is 1.
+    let mut block = [[[s.splat(0.0); N]; BLOCK]; 2];
+    for pair in (0..channels).step_by(2) {
+        for k in 0..2 {
+            let c = pair + k;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut weight = [s.splat(0.0); N];
+                for n in 0..N {
+                    weight[n] = s.load(weights.add((c * N + n) * S::LANES));
+                }
+                for t in 0..BLOCK {
+                    let pixel = s.splat(*pixels.add(t * channels + c));
+                    for n in 0..N {
+                        block[k][t][n] = s.fma(pixel, weight[n], block[k][t][n]);
+                    }
+                }
+            }
+        }
+    }
+    for t in 0..BLOCK {
+        for n in 0..N {
+            // SAFETY: the caller's promise.
+            unsafe { s.store(sums.add((t * N + n) * S::LANES), s.add(block[0][t][n], block[1][t][n])) };
         }
     }
 }
