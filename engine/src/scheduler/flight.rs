@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::changes::Changes;
 use super::pacing::{Pacer, Reason, Ticket};
+use super::probe::Blank;
 use super::reuse::Chain;
 use super::stats::Counter;
 use super::{Job, lock};
@@ -78,6 +79,8 @@ pub struct Shared<J: Job> {
     pub work: Condvar,
     /// Of the rungs.
     pub names: Vec<Arc<str>>,
+    /// For probes.
+    pub blank: Blank,
 }
 
 impl<J: Job> Shared<J> {

@@ -12,6 +12,7 @@ use super::changes::Changes;
 use super::flight::{Desk, Flight, Made, Shared, Waiting};
 use super::lanes::{self, Opened, Rescuer};
 use super::pacing::{Left, Outcome, Pacer, Reason};
+use super::probe::Blank;
 use super::scene::Scenes;
 use super::stats::{self, Counter, Stats};
 use super::{Done, Job, Options, Report, Target, lock, worker};
@@ -59,7 +60,8 @@ impl<J: Job> Scheduler<J> {
             counter: Counter::new(names.iter().map(|name| &**name)),
             closed: false,
         };
-        let shared = Arc::new(Shared { start: Instant::now(), desk: Mutex::new(desk), work: Condvar::new(), names });
+        let (start, blank) = (Instant::now(), Blank::new(&plan));
+        let shared = Arc::new(Shared { start, desk: Mutex::new(desk), work: Condvar::new(), names, blank });
         let lanes = worker::start(lanes, recovery.as_ref(), &shared)?;
         let (order_in, order) = bounded(window);
         let (abort, aborted) = bounded(0);
@@ -109,7 +111,7 @@ impl<J: Job> Scheduler<J> {
     pub fn stats(&self) -> Stats {
         let now = self.shared.now();
         let desk = lock(&self.shared.desk);
-        desk.counter.stats(now, desk.pacer.rung(), desk.pacer.switches())
+        Stats { probes: desk.pacer.probes(), ..desk.counter.stats(now, desk.pacer.rung(), desk.pacer.switches()) }
     }
 
     /// Downstream had to wait so long for a frame after it was due: a cheaper rung may be needed than times tell.
