@@ -56,6 +56,8 @@ pub enum Made<T> {
         /// Part of the picture, 0 to 1.
         reused: f64,
         change: Option<Reason>,
+        /// When it was done.
+        at: Duration,
     },
     /// No lane can be in time: whoever takes it out makes it.
     Apart { change: Option<Reason> },

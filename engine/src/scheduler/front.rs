@@ -176,17 +176,24 @@ impl<J: Job> Scheduler<J> {
         let made = loop {
             // It may move while the frame is inside.
             let at = lock(&self.shared.desk).pacer.rescue_at(&waiting.flight.ticket);
-            let left = at.map(|at| at.saturating_sub(self.shared.now()));
+            let asleep = self.shared.now();
+            let left = at.map(|at| at.saturating_sub(asleep));
             if left.is_some_and(|left| left.is_zero()) {
                 // The result may have come this moment.
                 break waiting.result.try_recv().unwrap_or(Made::Apart { change: None });
             }
             let alarm = left.map_or_else(never, after);
             select! {
-                recv(waiting.result) -> made => break made.unwrap_or_else(|_| {
-                    Made::Failed(Error::Fault { text: "a lane ended without a word".into() })
-                }),
-                recv(alarm) -> _ => {}
+                recv(waiting.result) -> made => {
+                    let made = made.unwrap_or_else(|_| {
+                        Made::Failed(Error::Fault { text: "a lane ended without a word".into() })
+                    });
+                    if let Made::Lane { at, .. } = made {
+                        self.woke(asleep, at);
+                    }
+                    break made;
+                }
+                recv(alarm) -> _ => self.woke(asleep, at.unwrap_or(asleep)),
                 recv(aborted) -> _ => {
                     lock(&self.shared.desk).withdraw(&waiting.flight);
                     return None;
@@ -197,6 +204,14 @@ impl<J: Job> Scheduler<J> {
             Made::Apart { change } => self.rescue(&waiting.flight, change),
             made => made,
         })
+    }
+
+    /// What was waited for came at that time.
+    fn woke(&self, asleep: Duration, at: Duration) {
+        if at >= asleep {
+            let late = self.shared.now() - at;
+            lock(&self.shared.desk).pacer.woke(late);
+        }
     }
 
     /// Makes a frame bicubic, into a target of its own: a lane may still be writing to the first.
@@ -218,7 +233,9 @@ impl<J: Job> Scheduler<J> {
     /// Counts a frame and puts its report together.
     fn take_out(&self, flight: Arc<Flight<J>>, made: Made<J::Target>, asked: Duration) -> Done<J> {
         let (target, rung, service, reused, change, how) = match made {
-            Made::Lane { target, rung, service, reused, change } => (target, rung, service, reused, change, Left::Lane),
+            Made::Lane { target, rung, service, reused, change, .. } => {
+                (target, rung, service, reused, change, Left::Lane)
+            }
             Made::Rescued { target, took, change } => {
                 (target, self.shared.names.len() - 1, took, 0.0, change, Left::Rescued(took))
             }

@@ -70,7 +70,7 @@ impl<J: Job> Worker<J> {
             let (sample, share) = if result.is_ok() { (service, 1.0 - reused) } else { (Duration::ZERO, 0.0) };
             lock(&self.shared.desk).pacer.served(now, &flight.ticket, rung, sample, share);
             flight.done(match result {
-                Ok(()) => Made::Lane { target, rung, service, reused, change },
+                Ok(()) => Made::Lane { target, rung, service, reused, change, at: now },
                 Err(error) => Made::Failed(error),
             });
         }

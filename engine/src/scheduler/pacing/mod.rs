@@ -22,6 +22,7 @@ mod simulation;
 mod switching;
 #[cfg(test)]
 mod tests;
+mod waking;
 
 use std::fmt;
 use std::time::Duration;
@@ -31,9 +32,8 @@ use load::Load;
 use probes::{Probes, Shows};
 use schedule::Schedule;
 use switching::{Better, CLIMB_BELOW, FALL_ABOVE, FALL_TO, PROVEN_BELOW, Situation, Switching};
+use waking::Waking;
 
-/// A rescue is begun earlier than it must be by half of its time and this many seconds, for threads that wake late.
-const WAKING: f64 = 1e-3;
 /// Seconds that sums of times may be off.
 const ROUNDING: f64 = 1e-6;
 /// Frames after which a lane has caught up that was late for them because of a probe.
@@ -147,6 +147,7 @@ pub struct Pacer {
     lanes: usize,
     /// Seconds that a rescue is expected to take.
     rescue: f64,
+    waking: Waking,
     switches: u64,
     probed: u64,
 }
@@ -173,6 +174,7 @@ impl Pacer {
             rungs,
             lanes,
             rescue,
+            waking: Waking::new(),
             switches: 0,
             probed: 0,
         };
@@ -255,6 +257,11 @@ impl Pacer {
         self.schedule.due(ticket).map(|due| duration(due - self.reserve()))
     }
 
+    /// Whoever takes frames out waited for something, and went on so much later than it came.
+    pub fn woke(&mut self, late: Duration) {
+        self.waking.woke(late.as_secs_f64());
+    }
+
     /// A frame leaves at `now`. `asked` is when downstream was ready for it: time that downstream took is not ours.
     pub fn left(&mut self, now: Duration, ticket: &Ticket, asked: Duration, how: Left) -> Outcome {
         if let Left::Rescued(took) = how {
@@ -331,9 +338,9 @@ impl Pacer {
         }
     }
 
-    /// Seconds before a frame is due that are kept for making it bicubic.
+    /// Seconds before a frame is due that are kept for making it bicubic: half as much again as it takes, and for waking late.
     fn reserve(&self) -> f64 {
-        1.5 * self.rescue + WAKING
+        1.5 * self.rescue + self.waking.lateness()
     }
 
     /// Seconds that a lane has for a frame which it takes now.

@@ -101,6 +101,21 @@ fn rescues_are_begun_as_early_as_they_take() {
 }
 
 #[test]
+fn rescues_are_begun_earlier_where_threads_wake_late() {
+    let mut pacer = Pacer::new(live());
+    let ticket = pacer.arrived(ms(0), false);
+    // Three in sixty-four may be later than what is reckoned with.
+    for (late, reserve) in [(3, 4), (3, 4), (3, 4), (3, 6), (2, 6), (9, 6), (9, 6), (9, 6), (9, 8)] {
+        pacer.woke(ms(late));
+        assert_eq!(pacer.rescue_at(&ticket), Some(ms(100 - reserve)), "{late}");
+    }
+    for _ in 0..64 {
+        pacer.woke(Duration::ZERO);
+    }
+    assert_eq!(pacer.rescue_at(&ticket), Some(ms(96)), "it is forgotten");
+}
+
+#[test]
 fn otherwise_frame_n_is_due_n_intervals_after_the_first_output() {
     let mut pacer = Pacer::new(setup());
     let tickets: Vec<_> = (0..3).map(|_| pacer.arrived(ms(0), false)).collect();
@@ -355,6 +370,7 @@ fn numbers_at_the_edge_of_their_range() {
                 let rung = pacer.choose(now, &ticket, usize::MAX).rung.unwrap_or(99);
                 pacer.served(now, &ticket, rung, a, f64::INFINITY);
                 pacer.left(now, &ticket, b, Left::Rescued(b));
+                pacer.woke(b);
                 let _ = pacer.probe(now);
                 pacer.probed(now, a);
                 pacer.qos(now, a);
