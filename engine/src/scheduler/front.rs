@@ -25,7 +25,7 @@ pub struct Scheduler<J: Job> {
     input: VideoInfo,
     output: VideoInfo,
     window: usize,
-    latency: Option<Duration>,
+    latency: Mutex<Option<Duration>>,
     description: String,
     rescuer: Mutex<Rescuer>,
     entrance: Mutex<Entrance<J>>,
@@ -71,7 +71,7 @@ impl<J: Job> Scheduler<J> {
             input: *input,
             output: plan.output,
             window,
-            latency,
+            latency: Mutex::new(latency),
             description,
             rescuer: Mutex::new(rescuer),
             entrance: Mutex::new(entrance),
@@ -99,7 +99,18 @@ impl<J: Job> Scheduler<J> {
 
     /// Time after its coming at which a live frame is due; None without a target, and where frames need not be live.
     pub fn latency(&self) -> Option<Duration> {
-        self.latency
+        *lock(&self.latency)
+    }
+
+    /// Holds so many frames a second from now on, above 0; the latency of live frames follows. To be called only where there
+    /// has been a target all along: without one no rung was measured.
+    pub fn set_target(&self, rate: f64) {
+        let interval = Duration::from_secs_f64(1.0 / rate);
+        let mut latency = lock(&self.latency);
+        *latency = latency.map(|_| interval * self.window as u32);
+        let mut desk = lock(&self.shared.desk);
+        desk.pacer.set_interval(Some(interval));
+        desk.pacer.set_latency(*latency);
     }
 
     /// Ladder, backend, lanes and window in words.
