@@ -24,7 +24,7 @@ const TRIAL: f64 = 16.0;
 const WAIT: f64 = 1.0;
 const WAIT_AFTER_FAILURE: f64 = 8.0;
 const LONGEST_WAIT: f64 = 64.0;
-/// Probes end such a time where they show that what lasted is over: they were too slow for this part of it, and have all fitted since.
+/// Probes end such a time where they show that what lasted is over: they were too slow for this part of it, and fit since.
 /// What comes and goes does not last so long.
 const LASTED: f64 = 0.25;
 
