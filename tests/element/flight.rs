@@ -327,6 +327,38 @@ fn held_frames_are_not_computed_again() {
     assert_eq!(meta.structure().get::<f64>("reused").unwrap(), 0.0);
 }
 
+/// The output that is kept for held frames is of the scheduler: as long as it is used, there is no other one.
+#[test]
+fn another_target_needs_no_other_scheduler() {
+    let element = element("luma-s", 2);
+    element.set_property("target-fps", 50.0);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 64, 48);
+    harness.set_src_caps(input.clone());
+    let frame = noise(&input, 5);
+    let mut reused = || {
+        let output = harness.push_and_pull(frame.copy_deep().unwrap()).unwrap();
+        let meta = gst::meta::CustomMeta::from_buffer(&output, "SrUpscaleMeta").unwrap();
+        (meta.structure().get::<f64>("reused").unwrap(), harness.query_latency().unwrap().mseconds())
+    };
+    let first: Vec<_> = (0..3).map(|_| reused()).collect();
+    assert_eq!(first, [(0.0, 40), (0.0, 40), (1.0, 40)]);
+    while bus.pop().is_some() {}
+    for (target, latency) in [(20.0, 100), (-1.0, 80), (25.0, 80)] {
+        element.set_property("target-fps", target);
+        assert_eq!(reused(), (1.0, latency), "{target}");
+        let told = bus.pop_filtered(&[gst::MessageType::Latency]).is_some();
+        assert_eq!(told, target != 25.0, "{target}: what changes is told");
+    }
+    element.set_property("qos", false);
+    assert_eq!(reused(), (1.0, 80));
+    element.set_property("target-fps", 0.0);
+    assert_eq!(reused(), (0.0, 80), "without a target there is another ladder");
+}
+
 #[test]
 fn a_sink_that_blocks_does_not_hold_up_the_end() {
     within_limit(|| {

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::changes::Changes;
 use super::pacing::{Pacer, Reason, Ticket};
+use super::probe::Blank;
 use super::reuse::Chain;
 use super::stats::Counter;
 use super::{Job, lock};
@@ -55,6 +56,8 @@ pub enum Made<T> {
         /// Part of the picture, 0 to 1.
         reused: f64,
         change: Option<Reason>,
+        /// When it was done.
+        at: Duration,
     },
     /// No lane can be in time: whoever takes it out makes it.
     Apart { change: Option<Reason> },
@@ -78,6 +81,8 @@ pub struct Shared<J: Job> {
     pub work: Condvar,
     /// Of the rungs.
     pub names: Vec<Arc<str>>,
+    /// For probes.
+    pub blank: Blank,
 }
 
 impl<J: Job> Shared<J> {

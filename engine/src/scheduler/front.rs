@@ -12,6 +12,7 @@ use super::changes::Changes;
 use super::flight::{Desk, Flight, Made, Shared, Waiting};
 use super::lanes::{self, Opened, Rescuer};
 use super::pacing::{Left, Outcome, Pacer, Reason};
+use super::probe::Blank;
 use super::scene::Scenes;
 use super::stats::{self, Counter, Stats};
 use super::{Done, Job, Options, Report, Target, lock, worker};
@@ -24,7 +25,7 @@ pub struct Scheduler<J: Job> {
     input: VideoInfo,
     output: VideoInfo,
     window: usize,
-    latency: Option<Duration>,
+    latency: Mutex<Option<Duration>>,
     description: String,
     rescuer: Mutex<Rescuer>,
     entrance: Mutex<Entrance<J>>,
@@ -59,7 +60,8 @@ impl<J: Job> Scheduler<J> {
             counter: Counter::new(names.iter().map(|name| &**name)),
             closed: false,
         };
-        let shared = Arc::new(Shared { start: Instant::now(), desk: Mutex::new(desk), work: Condvar::new(), names });
+        let (start, blank) = (Instant::now(), Blank::new(&plan));
+        let shared = Arc::new(Shared { start, desk: Mutex::new(desk), work: Condvar::new(), names, blank });
         let lanes = worker::start(lanes, recovery.as_ref(), &shared)?;
         let (order_in, order) = bounded(window);
         let (abort, aborted) = bounded(0);
@@ -69,7 +71,7 @@ impl<J: Job> Scheduler<J> {
             input: *input,
             output: plan.output,
             window,
-            latency,
+            latency: Mutex::new(latency),
             description,
             rescuer: Mutex::new(rescuer),
             entrance: Mutex::new(entrance),
@@ -97,7 +99,18 @@ impl<J: Job> Scheduler<J> {
 
     /// Time after its coming at which a live frame is due; None without a target, and where frames need not be live.
     pub fn latency(&self) -> Option<Duration> {
-        self.latency
+        *lock(&self.latency)
+    }
+
+    /// Holds so many frames a second from now on, above 0; the latency of live frames follows. To be called only where there
+    /// has been a target all along: without one no rung was measured.
+    pub fn set_target(&self, rate: f64) {
+        let interval = Duration::from_secs_f64(1.0 / rate);
+        let mut latency = lock(&self.latency);
+        *latency = latency.map(|_| interval * self.window as u32);
+        let mut desk = lock(&self.shared.desk);
+        desk.pacer.set_interval(Some(interval));
+        desk.pacer.set_latency(*latency);
     }
 
     /// Ladder, backend, lanes and window in words.
@@ -109,7 +122,7 @@ impl<J: Job> Scheduler<J> {
     pub fn stats(&self) -> Stats {
         let now = self.shared.now();
         let desk = lock(&self.shared.desk);
-        desk.counter.stats(now, desk.pacer.rung(), desk.pacer.switches())
+        Stats { probes: desk.pacer.probes(), ..desk.counter.stats(now, desk.pacer.rung(), desk.pacer.switches()) }
     }
 
     /// Downstream had to wait so long for a frame after it was due: a cheaper rung may be needed than times tell.
@@ -174,17 +187,24 @@ impl<J: Job> Scheduler<J> {
         let made = loop {
             // It may move while the frame is inside.
             let at = lock(&self.shared.desk).pacer.rescue_at(&waiting.flight.ticket);
-            let left = at.map(|at| at.saturating_sub(self.shared.now()));
+            let asleep = self.shared.now();
+            let left = at.map(|at| at.saturating_sub(asleep));
             if left.is_some_and(|left| left.is_zero()) {
                 // The result may have come this moment.
                 break waiting.result.try_recv().unwrap_or(Made::Apart { change: None });
             }
             let alarm = left.map_or_else(never, after);
             select! {
-                recv(waiting.result) -> made => break made.unwrap_or_else(|_| {
-                    Made::Failed(Error::Fault { text: "a lane ended without a word".into() })
-                }),
-                recv(alarm) -> _ => {}
+                recv(waiting.result) -> made => {
+                    let made = made.unwrap_or_else(|_| {
+                        Made::Failed(Error::Fault { text: "a lane ended without a word".into() })
+                    });
+                    if let Made::Lane { at, .. } = made {
+                        self.woke(asleep, at);
+                    }
+                    break made;
+                }
+                recv(alarm) -> _ => self.woke(asleep, at.unwrap_or(asleep)),
                 recv(aborted) -> _ => {
                     lock(&self.shared.desk).withdraw(&waiting.flight);
                     return None;
@@ -195,6 +215,14 @@ impl<J: Job> Scheduler<J> {
             Made::Apart { change } => self.rescue(&waiting.flight, change),
             made => made,
         })
+    }
+
+    /// What was waited for came at that time.
+    fn woke(&self, asleep: Duration, at: Duration) {
+        if at >= asleep {
+            let late = self.shared.now() - at;
+            lock(&self.shared.desk).pacer.woke(late);
+        }
     }
 
     /// Makes a frame bicubic, into a target of its own: a lane may still be writing to the first.
@@ -216,7 +244,9 @@ impl<J: Job> Scheduler<J> {
     /// Counts a frame and puts its report together.
     fn take_out(&self, flight: Arc<Flight<J>>, made: Made<J::Target>, asked: Duration) -> Done<J> {
         let (target, rung, service, reused, change, how) = match made {
-            Made::Lane { target, rung, service, reused, change } => (target, rung, service, reused, change, Left::Lane),
+            Made::Lane { target, rung, service, reused, change, .. } => {
+                (target, rung, service, reused, change, Left::Lane)
+            }
             Made::Rescued { target, took, change } => {
                 (target, self.shared.names.len() - 1, took, 0.0, change, Left::Rescued(took))
             }

@@ -14,6 +14,7 @@ pub mod ladder;
 mod lanes;
 mod options;
 pub mod pacing;
+mod probe;
 mod reuse;
 mod scene;
 mod stats;

@@ -21,6 +21,8 @@ pub struct Stats {
     pub model: String,
     /// How often it has changed.
     pub switches: u64,
+    /// Pictures that nobody wanted, computed to see what a better model would take.
+    pub probes: u64,
     /// Mean part of a frame that was taken from the frame before it, 0 to 1.
     pub reused: f64,
     /// Frames that left in the last second.
@@ -48,6 +50,7 @@ impl Stats {
             rungs,
             model: now.model,
             switches: self.switches + now.switches,
+            probes: self.probes + now.probes,
             reused: (self.reused * before + now.reused * now.frames as f64) / (frames.max(1) as f64),
             fps: now.fps,
             latency: now.latency,

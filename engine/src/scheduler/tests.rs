@@ -185,6 +185,32 @@ fn a_frame_that_is_held_up_comes_out_bicubic_in_time() {
 }
 
 #[test]
+fn lanes_that_have_nothing_to_do_measure_what_a_better_rung_takes() {
+    let info = info(64, 48);
+    let ladder = vec![luma(), Model::Resample(Kernel::Bicubic)];
+    let options = Options { live: true, target: Some(20.0), ..cpu(ladder) };
+    let scheduler = Scheduler::new(&info, &options).unwrap();
+    let send = |n| {
+        let job = job(n, picture(&info, n), Trouble::None);
+        let target = job.spare().unwrap();
+        assert!(scheduler.submit(job, target).unwrap());
+        scheduler.next().unwrap().result.unwrap()
+    };
+    send(0);
+    (0..3).for_each(|_| scheduler.report_lateness(Duration::from_millis(5)));
+    for n in 1..20 {
+        let (frame, report) = send(n);
+        assert_eq!((&*report.model, report.reused), ("bicubic", 0.0), "frame {n}");
+        assert!(frame == alone(Model::Resample(Kernel::Bicubic), &picture(&info, n)), "frame {n}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let stats = scheduler.stats();
+    assert_eq!(stats.frames, 20, "probes are no frames");
+    // In the second that this takes at the least, a machine that is busy with other tests may be late with some.
+    assert!((1..=8).contains(&stats.probes), "{stats:?}");
+}
+
+#[test]
 fn a_lane_that_panics_says_so_and_goes_on() {
     let info = info(16, 12);
     let scheduler = Scheduler::new(&info, &cpu(vec![Model::Resample(Kernel::Bicubic)])).unwrap();

@@ -70,24 +70,35 @@ impl<J: Job> Worker<J> {
             let (sample, share) = if result.is_ok() { (service, 1.0 - reused) } else { (Duration::ZERO, 0.0) };
             lock(&self.shared.desk).pacer.served(now, &flight.ticket, rung, sample, share);
             flight.done(match result {
-                Ok(()) => Made::Lane { target, rung, service, reused, change },
+                Ok(()) => Made::Lane { target, rung, service, reused, change, at: now },
                 Err(error) => Made::Failed(error),
             });
         }
     }
 
     /// The oldest frame that waits and a rung for it; None when no more will come.
-    fn take(&self) -> Option<Order<J>> {
-        let mut desk = lock(&self.shared.desk);
+    fn take(&mut self) -> Option<Order<J>> {
+        let shared = self.shared.clone();
+        let mut desk = lock(&shared.desk);
+        // A lane that has just become idle has the most time until a frame comes.
+        let mut idle = false;
         loop {
             let Some(flight) = desk.waiting.pop_front() else {
                 if desk.closed {
                     return None;
                 }
-                desk = self.shared.work.wait(desk).unwrap_or_else(PoisonError::into_inner);
+                if let Some(rung) = (!idle).then(|| desk.pacer.probe(shared.now())).flatten() {
+                    drop(desk);
+                    let service = self.probe(rung);
+                    desk = lock(&shared.desk);
+                    desk.pacer.probed(shared.now(), service);
+                    continue;
+                }
+                idle = true;
+                desk = shared.work.wait(desk).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let (now, waiting) = (self.shared.now(), desk.waiting.len());
+            let (now, waiting) = (shared.now(), desk.waiting.len());
             let choice = desk.pacer.choose(now, &flight.ticket, waiting);
             let changes = flight.changes.as_ref();
             let Some(rung) = choice.rung else {
@@ -99,6 +110,18 @@ impl<J: Job> Worker<J> {
             let reused = desk.chain.reused(&errand.work);
             return Some(Order { flight, rung, change: choice.change, errand, reused });
         }
+    }
+
+    /// What a rung takes now. For ever if it fails: the next frame will tell why.
+    fn probe(&mut self, rung: usize) -> Duration {
+        let model = &*self.shared.names[rung];
+        let _span = tracing::debug_span!("probe", model).entered();
+        let work = || self.shared.blank.compute(&mut *self.lanes.whole, rung);
+        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(fault(&*payload)));
+        result.unwrap_or_else(|error| {
+            tracing::debug!("{error}; no more probes");
+            Duration::MAX
+        })
     }
 
     /// Computes a frame. A device that fails is replaced by the CPU, if there is a way.

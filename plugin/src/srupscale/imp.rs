@@ -189,6 +189,18 @@ impl SrUpscale {
         let after = session.latency();
         self.keep_stats();
         *lock(&self.session) = Some(session);
+        self.tell_latency(before, after);
+    }
+
+    /// Whether that session works with the present settings, or can from now on.
+    pub fn suits(&self, session: &Session) -> bool {
+        let before = session.latency();
+        let suits = session.adopt(&lock(&self.settings));
+        self.tell_latency(Some(before), session.latency());
+        suits
+    }
+
+    fn tell_latency(&self, before: Option<gst::ClockTime>, after: gst::ClockTime) {
         if before != Some(after) {
             let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
         }

@@ -42,7 +42,7 @@ impl SrUpscale {
 
     fn accept(&self, mut buffer: gst::Buffer) -> Result<Flow, Failure> {
         let Some(mut session) = self.session() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
-        if self.src().check_reconfigure() || *lock(&self.settings) != session.settings {
+        if self.src().check_reconfigure() || !self.suits(&session) {
             if let Err(flow) = self.negotiate(&session.caps.clone(), None)? {
                 self.src().mark_reconfigure();
                 return Ok(Err(flow));

@@ -31,8 +31,9 @@ glib::wrapper! {
     /// name no colours and their default would change with the size, what the input meant is named.
     ///
     /// **Properties** may be changed in any state; what they change takes effect at the next frame, with new caps if the
-    /// size changes. In READY they cost nothing, while playing the stream waits until the new network is loaded. What is
-    /// wrong with them is told when the element goes to PAUSED, or at that frame.
+    /// size changes. In READY they cost nothing, while playing the stream waits until the new network is loaded; for
+    /// `target-fps`, unless from or to 0, and `qos` it does not wait. What is wrong with them is told when the element goes
+    /// to PAUSED, or at that frame.
     ///
     /// **Frames in flight** are computed side by side and leave in order, each as soon as it is done, on a thread of the
     /// source pad; events keep their place among them. When live, `max-in-flight` frames of latency are reported.

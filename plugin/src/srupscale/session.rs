@@ -1,5 +1,6 @@
 //! A stretch of the stream with the same caps and settings: its scheduler, and where its pictures go.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -7,6 +8,7 @@ use srup_engine::Error;
 use srup_engine::frame::{FrameMut, FrameRef};
 use srup_engine::scheduler::{Job, Scheduler, Target};
 
+use super::lock;
 use super::settings::Settings;
 use crate::caps;
 use crate::errors::Failure;
@@ -19,8 +21,8 @@ const UNKNOWN_INTERVAL: Duration = Duration::from_millis(40);
 pub struct Session {
     /// Upstream's.
     pub caps: gst::Caps,
-    /// With these it was built, the factor excepted: that follows from the caps.
-    pub settings: Settings,
+    /// With these it works, the factor excepted: that follows from the caps.
+    settings: Mutex<Settings>,
     /// Upstream's time is the world's.
     pub live: bool,
     /// Output size over input size.
@@ -52,17 +54,34 @@ impl Session {
         let scheduler = Scheduler::new(&engine_info(incaps)?, &settings.options(rate(&input), live)?)?;
         let caps = incaps.clone();
         let pool = pool(scheduler.window())?;
-        Ok(pool.map(|pool| Self { caps, settings, live, factor, input, output, pool, scheduler }))
+        Ok(pool.map(|pool| Self { caps, settings: Mutex::new(settings), live, factor, input, output, pool, scheduler }))
     }
 
     /// How much later than it came a frame leaves, at the most: as long as the window lasts.
     pub fn latency(&self) -> gst::ClockTime {
-        let interval = match (self.settings.target(rate(&self.input)), rate(&self.input)) {
+        let interval = match (lock(&self.settings).target(rate(&self.input)), rate(&self.input)) {
             (Some(rate), _) | (None, Some(rate)) => Duration::from_secs_f64(1.0 / rate),
             (None, None) => UNKNOWN_INTERVAL,
         };
         let window = interval * self.scheduler.window() as u32;
         self.scheduler.latency().unwrap_or(window).try_into().unwrap_or(gst::ClockTime::MAX)
+    }
+
+    /// Works with these settings from now on, if that needs no other scheduler; false if it does.
+    pub fn adopt(&self, wanted: &Settings) -> bool {
+        let mut settings = lock(&self.settings);
+        if !settings.differ_in_pace_only(wanted) {
+            return false;
+        }
+        let rate = rate(&self.input);
+        match (settings.target(rate), wanted.target(rate)) {
+            (before, after) if before == after => {}
+            (Some(_), Some(target)) => self.scheduler.set_target(target),
+            // Without a target there is another ladder, and none of it is measured.
+            _ => return false,
+        }
+        *settings = wanted.clone();
+        true
     }
 
     /// A frame that upstream gave, ready for the scheduler. Its memory is checked here, while upstream can be told.

@@ -76,6 +76,11 @@ impl Settings {
         if self.target_fps < 0.0 { rate } else { Some(self.target_fps).filter(|&target| target > 0.0) }
     }
 
+    /// Whether everything but the target rate and quality of service is the same.
+    pub fn differ_in_pace_only(&self, other: &Self) -> bool {
+        Self { target_fps: other.target_fps, qos: other.qos, ..self.clone() } == *other
+    }
+
     /// What the engine is asked for, for a stream of that rate.
     pub fn options(&self, rate: Option<f64>, live: bool) -> Result<Options, Failure> {
         let target = self.target(rate);
@@ -247,7 +252,8 @@ fn pace() -> Vec<glib::ParamSpec> {
             .nick("Target frame rate")
             .blurb(
                 "Frames a second to hold, by taking the best network of the ladder that fits, frame by frame: 0 for none, \
-                 always model; -1 for the rate of the stream. A live frame that would still be late leaves bicubic",
+                 always model; -1 for the rate of the stream. A live frame that would still be late leaves bicubic. A change \
+                 takes effect at the next frame, and holds nothing up unless it is from or to 0",
             )
             .minimum(-1.0)
             .maximum(MAX_FPS)

@@ -85,22 +85,27 @@ impl Load {
 
     /// Seconds that nine of ten frames stay below.
     pub(super) fn expected(&self, rung: usize) -> f64 {
-        self.calibrated[rung] * self.corrections[rung] * self.high.max(self.proven)
+        self.unloaded(rung) * self.high.max(self.proven)
+    }
+
+    /// Seconds, as at calibration.
+    pub(super) fn unloaded(&self, rung: usize) -> f64 {
+        self.calibrated[rung] * self.corrections[rung]
     }
 
     /// Seconds that every other frame stays below.
     pub(super) fn likely(&self, rung: usize) -> f64 {
-        self.calibrated[rung] * self.corrections[rung] * self.middle.max(self.proven)
+        self.unloaded(rung) * self.middle.max(self.proven)
     }
 
     /// Seconds, if the worst of the lanes' latest frames is believed at once, and shows a load that is still rising.
     pub(super) fn feared(&self, rung: usize) -> f64 {
-        self.calibrated[rung] * self.corrections[rung] * self.high.max(self.latest * RISING)
+        self.unloaded(rung) * self.high.max(self.latest * RISING)
     }
 
     /// A frame has been computed; `share` of it really, the rest was there already. `crowd`: how full the other lanes were.
     pub(super) fn sample(&mut self, now: f64, rung: usize, seconds: f64, share: f64, crowd: f64) {
-        let usual = self.alone[rung] + (self.calibrated[rung] - self.alone[rung]) * crowd;
+        let usual = self.usual(rung, crowd);
         let computed = if share >= LEAST_SHARE { share.min(1.0) } else { 1.0 };
         let excess = seconds - usual * computed;
         let seconds = if excess > 0.0 { seconds - excess.min(FIXED) } else { seconds };
@@ -117,6 +122,27 @@ impl Load {
         self.seen += 1;
         self.learn(rung, ratio);
         self.summarise();
+    }
+
+    /// Whether something has just begun that older frames, and probes, know nothing of.
+    pub(super) fn rises(&self) -> bool {
+        self.latest > STEADY * self.middle
+    }
+
+    /// What a picture would take with all lanes busy that took so many seconds with the other lanes as full as that.
+    pub(super) fn full(&self, rung: usize, seconds: f64, crowd: f64) -> f64 {
+        seconds * self.calibrated[rung] / self.usual(rung, crowd)
+    }
+
+    /// That rung is going to be taken and is known to take so many seconds: what a cheaper one made of the load is forgotten.
+    pub(super) fn renew(&mut self, rung: usize, seconds: f64) {
+        let ratio = (seconds / self.calibrated[rung]).clamp(LOAD_RANGE.0, LOAD_RANGE.1);
+        self.recent = [Sample { rung, ratio }; RECENT];
+        self.summarise();
+    }
+
+    fn usual(&self, rung: usize, crowd: f64) -> f64 {
+        self.alone[rung] + (self.calibrated[rung] - self.alone[rung]) * crowd
     }
 
     /// From now on frames take that rung. Nothing is learned of it if it was taken in need, before the load had settled.

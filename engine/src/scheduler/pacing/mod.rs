@@ -5,13 +5,15 @@
 //!
 //! Life of a frame: [`Pacer::arrived`] when it is accepted, [`Pacer::choose`] when a free lane takes it, [`Pacer::served`] when
 //! the lane has finished, [`Pacer::left`] when it leaves, in order. Whoever takes frames out waits for a lane's result until
-//! [`Pacer::rescue_at`], then makes the frame bicubic by itself.
+//! [`Pacer::rescue_at`], then makes the frame bicubic by itself. A lane that finds no frame asks [`Pacer::probe`] for something to
+//! measure, and tells [`Pacer::probed`] what it took.
 //!
 //! A ladder is from best to cheapest. Each rung should take two thirds of the time of the one above or less: load is met within
 //! one rung, so rungs that lie close together would only be more steps on the way.
 
 mod crowd;
 mod load;
+mod probes;
 #[cfg(test)]
 mod scenarios;
 mod schedule;
@@ -20,19 +22,26 @@ mod simulation;
 mod switching;
 #[cfg(test)]
 mod tests;
+mod waking;
 
 use std::fmt;
 use std::time::Duration;
 
 use crowd::Crowd;
 use load::Load;
+use probes::{Probes, Shows};
 use schedule::Schedule;
-use switching::{CLIMB_BELOW, FALL_ABOVE, FALL_TO, Situation, Switching};
+use switching::{Better, CLIMB_BELOW, FALL_ABOVE, FALL_TO, PROVEN_BELOW, Situation, Switching};
+use waking::Waking;
 
-/// A rescue is begun earlier than it must be by half of its time and this many seconds, for threads that wake late.
-const WAKING: f64 = 1e-3;
 /// Seconds that sums of times may be off.
 const ROUNDING: f64 = 1e-6;
+/// Frames after which a lane has caught up that was late for them because of a probe.
+const MADE_UP: f64 = 2.0;
+/// Lanes without one manage where frames take less than this part of the time that they then have.
+const OTHERS: f64 = 0.5;
+/// Stands for a probe where frames have their numbers.
+const PROBE: u64 = u64::MAX;
 /// Part of the estimate of a rescue's time that a faster one replaces; a slower one replaces all of it.
 const RESCUE_SINKS: f64 = 0.1;
 
@@ -132,12 +141,15 @@ pub struct Pacer {
     crowd: Crowd,
     schedule: Schedule,
     switching: Switching,
+    probes: Probes,
     rungs: usize,
     /// Frames that count as side by side: more lanes than the window has frames are never busy.
     lanes: usize,
     /// Seconds that a rescue is expected to take.
     rescue: f64,
+    waking: Waking,
     switches: u64,
+    probed: u64,
 }
 
 impl Pacer {
@@ -158,10 +170,13 @@ impl Pacer {
             crowd: Crowd::new(lanes),
             schedule: Schedule::new(interval.map(seconds), latency.map(seconds), lanes, window),
             switching: Switching::new(0, rungs),
+            probes: Probes::new(),
             rungs,
             lanes,
             rescue,
+            waking: Waking::new(),
             switches: 0,
+            probed: 0,
         };
         pacer.retarget();
         pacer
@@ -179,6 +194,9 @@ impl Pacer {
         let change = self.switching.decide(&situation);
         let rung = self.switching.rung();
         if change.is_some_and(|c| c != Reason::Start) {
+            if let Some(proof) = self.probes.proof(now).filter(|proof| proof.rung == rung) {
+                self.load.renew(rung, proof.slowest);
+            }
             self.load.switched(rung, self.switching.calm());
             self.switches += 1;
         }
@@ -202,10 +220,46 @@ impl Pacer {
         self.load.sample(now, rung, service.as_secs_f64(), share, crowd);
     }
 
+    /// A lane that has just become idle finds no frame. Gives a rung to compute any picture with, for nothing but to see what it
+    /// takes; [`Pacer::probed`] must follow. None, as mostly: it is not time for that, or a frame that comes meanwhile and waits
+    /// for this lane might be late.
+    pub fn probe(&mut self, now: Duration) -> Option<usize> {
+        let now = now.as_secs_f64();
+        let last = self.rungs - 1;
+        let rung = last.checked_sub(1).filter(|_| self.switching.rung() == last && self.probes.due(now))?;
+        let due = self.schedule.next_due(now)?;
+        (self.probe_takes(now, rung) < self.room(now, due)).then(|| {
+            self.probes.begin(now, rung);
+            self.crowd.enter(now, PROBE);
+            rung
+        })
+    }
+
+    /// The picture that [`Pacer::probe`] asked for has been computed. One that failed took for ever, and none follows.
+    pub fn probed(&mut self, now: Duration, service: Duration) {
+        let (now, service) = (now.as_secs_f64(), service.as_secs_f64());
+        let crowd = self.crowd.leave(now, PROBE);
+        self.probed += 1;
+        let Some(rung) = self.probes.running() else { return };
+        let took = self.load.full(rung, service, crowd);
+        let budget = self.budget();
+        let shows = match took {
+            _ if took < PROVEN_BELOW * budget => Shows::Fits,
+            _ if took < FALL_ABOVE * budget => Shows::Nothing,
+            _ => Shows::TooSlow,
+        };
+        self.probes.end(now, took, shows);
+    }
+
     /// When to give up waiting for a lane and make the frame bicubic. None: never. It may move while the frame is inside.
     #[must_use]
     pub fn rescue_at(&self, ticket: &Ticket) -> Option<Duration> {
         self.schedule.due(ticket).map(|due| duration(due - self.reserve()))
+    }
+
+    /// Whoever takes frames out waited for something, and went on so much later than it came.
+    pub fn woke(&mut self, late: Duration) {
+        self.waking.woke(late.as_secs_f64());
     }
 
     /// A frame leaves at `now`. `asked` is when downstream was ready for it: time that downstream took is not ours.
@@ -268,8 +322,15 @@ impl Pacer {
         self.switches
     }
 
+    /// How many probes have ended.
+    #[must_use]
+    pub fn probes(&self) -> u64 {
+        self.probed
+    }
+
     /// The rung follows the target frame by frame; before the first it is chosen anew.
     fn retarget(&mut self) {
+        self.probes.forget();
         if self.switching.started() {
             self.switching.retargeted();
         } else {
@@ -277,9 +338,9 @@ impl Pacer {
         }
     }
 
-    /// Seconds before a frame is due that are kept for making it bicubic.
+    /// Seconds before a frame is due that are kept for making it bicubic: half as much again as it takes, and for waking late.
     fn reserve(&self) -> f64 {
-        1.5 * self.rescue + WAKING
+        1.5 * self.rescue + self.waking.lateness()
     }
 
     /// Seconds that a lane has for a frame which it takes now.
@@ -289,9 +350,16 @@ impl Pacer {
 
     /// Seconds that a frame may take again and again: its lane's turn comes round, and live it must not be later than promised.
     fn budget(&self) -> f64 {
-        let Some(interval) = self.schedule.interval else { return f64::INFINITY };
-        let turn = interval * self.lanes as f64;
-        self.schedule.latency.map_or(turn, |latency| turn.min(latency - self.reserve()).max(0.0))
+        let turn = self.turn();
+        self.schedule
+            .latency
+            .filter(|_| turn.is_finite())
+            .map_or(turn, |latency| turn.min(latency - self.reserve()).max(0.0))
+    }
+
+    /// Seconds from one frame of a lane to its next.
+    fn turn(&self) -> f64 {
+        self.schedule.interval.map_or(f64::INFINITY, |interval| interval * self.lanes as f64)
     }
 
     /// The best rung from `first` on whose service fits, else the last.
@@ -302,25 +370,60 @@ impl Pacer {
 
     fn situation(&self, now: f64, ticket: &Ticket, waiting: usize) -> Situation {
         let rung = self.switching.rung();
-        let climb = CLIMB_BELOW * self.budget();
-        let better = (self.switching.ceiling(now)..rung)
-            .find(|&r| self.load.expected(r) < climb && !self.would_be_late(r, now, ticket, waiting));
         Situation {
             now,
             number: ticket.number,
             scene_cut: ticket.scene_cut,
             over: self.load.expected(rung) > FALL_ABOVE * self.budget(),
-            late: self.would_be_late(rung, now, ticket, waiting),
+            late: self.would_be_late(self.load.expected(rung), now, ticket, waiting),
             fits: self.best_that_fits(rung, Load::expected),
             feared: self.best_that_fits(rung, Load::feared),
-            better,
+            better: self.better(now, ticket, waiting),
         }
     }
 
-    /// Whether this frame, or the last that waits behind it, would be late with that rung.
-    fn would_be_late(&self, rung: usize, now: f64, ticket: &Ticket, waiting: usize) -> bool {
+    /// A better rung that may be taken, fits, and would not make frames late: by the load, or by probes, which know better.
+    fn better(&self, now: f64, ticket: &Ticket, waiting: usize) -> Option<Better> {
+        let (rung, climb) = (self.switching.rung(), CLIMB_BELOW * self.budget());
+        let in_time = |service| !self.would_be_late(service, now, ticket, waiting);
+        let by_load = (self.switching.ceiling(now)..rung).find(|&r| {
+            let service = self.load.expected(r);
+            service < climb && in_time(service) && !self.probes.refute(now, r)
+        });
+        let proof = self
+            .probes
+            .proof(now)
+            .filter(|proof| proof.rung < rung && self.switching.opened(now, proof) && in_time(proof.slowest));
+        match (by_load, proof) {
+            (Some(rung), proof) if proof.is_none_or(|proof| rung < proof.rung) => {
+                Some(Better { rung, since: now, sure: true })
+            }
+            (_, Some(proof)) => {
+                let sure = proof.enough && !self.load.rises();
+                Some(Better { rung: proof.rung, since: proof.since, sure })
+            }
+            _ => None,
+        }
+    }
+
+    /// Seconds that a probe is thought to take. Live, what would be late is rescued in time, so that the first may be a surprise.
+    fn probe_takes(&self, now: f64, rung: usize) -> f64 {
+        let guess = if self.schedule.latency.is_some() { Load::unloaded } else { Load::likely };
+        self.probes.latest(now, rung).unwrap_or_else(|| guess(&self.load, rung))
+    }
+
+    /// Seconds that a lane has for a probe, when the next frame will be due then.
+    fn room(&self, now: f64, due: f64) -> f64 {
+        let (own, turn) = (self.load.expected(self.rungs - 1), self.turn());
+        if own <= OTHERS * (turn - turn / self.lanes as f64) {
+            return f64::INFINITY;
+        }
+        (due - self.reserve() - now - own).min(MADE_UP * (turn - own))
+    }
+
+    /// Whether this frame, or the last that waits behind it, would be late if each took so long.
+    fn would_be_late(&self, service: f64, now: f64, ticket: &Ticket, waiting: usize) -> bool {
         let (Some(left), Some(interval)) = (self.time_left(now, ticket), self.schedule.interval) else { return false };
-        let service = self.load.expected(rung);
         let turns = (waiting / self.lanes) as f64;
         service > left || service * (1.0 + turns) > left + waiting as f64 * interval
     }

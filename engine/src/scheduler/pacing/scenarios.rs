@@ -50,6 +50,7 @@ fn machine(kind: Kind, (lanes, window, rungs): (usize, usize, &[usize])) -> Mach
         ladder: rungs.iter().map(|&r| LADDER[r] * turn).collect(),
         dearer: vec![],
         load: Box::new(|_| 1.0),
+        blind: false,
         jitter: 0.08,
         shared: lanes == 3,
         source: match kind {
@@ -215,6 +216,52 @@ fn a_noisy_neighbour_does_not_make_it_flap() {
             check_order(&machine, &run);
             check_promises(&format!("{kind:?} hit"), &machine, &run, &[]);
             assert!(run.switches.len() <= 6, "{kind:?} {size:?}: {:?}", run.switches);
+        }
+    }
+}
+
+/// Live with a neighbour that takes half the machine for ten seconds. Bicubic does not notice it, and takes thrice as long in the
+/// stream as at calibration besides: nothing but probes can tell that the neighbour has left.
+#[test]
+fn after_a_neighbour_the_rung_is_back_soon() {
+    let sizes: [(_, _, &[usize]); 5] =
+        [(1, 2, &[0, 1, 4]), (1, 3, &[1, 4]), (1, 5, &[1, 4]), (2, 3, &[0, 1, 4]), (3, 5, &[1, 4])];
+    for (size, neighbour) in sizes.into_iter().flat_map(|size| [(size, 1.5), (size, 2.0)]) {
+        let mut machine = machine(Kind::Live, size);
+        machine.blind = true;
+        machine.dearer = size.2.iter().map(|&rung| if rung == 4 { 3.0 } else { 1.0 }).collect();
+        machine.load = Box::new(within(20.0, 30.0, neighbour));
+        let run = machine.run();
+        check_order(&machine, &run);
+        check_lateness(Kind::Live, &machine, &run);
+        let figures = format!("{size:?}, load {neighbour}: {:?}", run.switches);
+        let outside: Vec<_> = run.shown.iter().filter(|f| f.came >= 1.0 && !(20.0..30.0).contains(&f.came)).collect();
+        let missed = outside.iter().filter(|f| f.late || f.deadline_bicubic).count();
+        let best = outside.iter().filter(|f| f.rung <= f.oracle).count();
+        assert_eq!(missed, 0, "{figures}");
+        assert!(best as f64 >= 0.965 * outside.len() as f64, "{best} of {}, {figures}", outside.len());
+        // Half a second until it is noticed, a little more where probes take long, and a second for a scene cut.
+        let back = outside.iter().rev().find(|f| f.rung > f.oracle).map_or(0.0, |f| f.came);
+        assert!(back <= 31.7, "the last below it came at {back}, {figures}");
+    }
+}
+
+#[test]
+fn probes_are_few_and_make_no_frame_late() {
+    for (kind, size) in KINDS.into_iter().flat_map(|kind| SIZES.map(|size| (kind, size))) {
+        let mut machine = machine(kind, size);
+        // Soon nothing but bicubic fits, so that there is always something to look for.
+        machine.load = Box::new(|t| if t < 1.0 { 1.0 } else { 6.0 });
+        machine.blind = true;
+        let run = machine.run();
+        check_order(&machine, &run);
+        let figures = format!("{kind:?} {size:?}: {} probes, {:?}", run.probes.len(), run.switches);
+        let missed = run.shown.iter().filter(|f| f.came >= 5.0 && (f.late || f.deadline_bicubic)).count();
+        assert_eq!(missed, 0, "{figures}");
+        assert!(kind != Kind::Live || run.probes.len() > 20, "{figures}");
+        for pair in run.probes.windows(2) {
+            let ((from, took), (next, _)) = (pair[0], pair[1]);
+            assert!(next - from >= 0.25 - 1e-6 && next - from >= 5.0 * took - 1e-6, "{pair:?}, {figures}");
         }
     }
 }

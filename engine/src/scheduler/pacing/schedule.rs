@@ -44,6 +44,16 @@ impl Schedule {
         Some(time + (ticket.number as f64 - number as f64) * interval)
     }
 
+    /// When a frame is due that comes now, or before the next one does; None if that is not known.
+    pub(super) fn next_due(&self, now: f64) -> Option<f64> {
+        let interval = self.interval?;
+        if let Some(latency) = self.latency {
+            return Some(now + latency);
+        }
+        let (number, time) = self.anchor?;
+        Some(time + (self.arriving as f64 - number as f64) * interval)
+    }
+
     /// Gives the frame's number.
     ///
     /// A frame that finds a lane idle has been waited for, unless the lane is idle only because a frame left while this one

@@ -61,6 +61,8 @@ pub(super) struct Machine {
     pub(super) dearer: Vec<f64>,
     /// How much longer than at calibration everything takes at a time.
     pub(super) load: Box<dyn Fn(f64) -> f64>,
+    /// Bicubic does not notice the load: it waits for memory.
+    pub(super) blind: bool,
     /// Services vary evenly by up to that part, up and down.
     pub(super) jitter: f64,
     /// Lanes share one device: a lane alone is as many times faster as there are lanes.
@@ -101,6 +103,8 @@ pub(super) struct Run {
     pub(super) switches: Vec<Switch>,
     pub(super) accepted: u64,
     pub(super) most_inside: usize,
+    /// When probes began, and what they took.
+    pub(super) probes: Vec<(f64, f64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +116,8 @@ enum State {
 }
 
 struct Busy {
-    ticket: Ticket,
+    /// None for a probe.
+    ticket: Option<Ticket>,
     rung: usize,
     started: f64,
     /// Seconds of work left, at load 1.
@@ -130,6 +135,8 @@ struct World<'a> {
     door: Option<f64>,
     inside: VecDeque<(Ticket, State)>,
     lanes: Vec<Option<Busy>>,
+    /// That lane has just become idle.
+    idle: Option<usize>,
     /// When downstream asks, and the end of a rescue under way with its time.
     asks: f64,
     rescue: Option<(f64, f64)>,
@@ -150,13 +157,18 @@ impl Machine {
         self.ladder[rung] * self.dearer.get(rung).unwrap_or(&1.0)
     }
 
+    /// How much longer it takes at that time.
+    fn load_of(&self, rung: usize, now: f64) -> f64 {
+        if self.blind && rung + 1 == self.ladder.len() { 1.0 } else { (self.load)(now) }
+    }
+
     /// Service over what there is for it: a lane's turn, and live no more than the latency leaves.
     pub(super) fn occupancy(&self, rung: usize, now: f64) -> f64 {
-        let (interval, load) = (1.0 / self.rate_at(now), (self.load)(now));
-        let bicubic = self.service(self.ladder.len() - 1) * load;
+        let (interval, last) = (1.0 / self.rate_at(now), self.ladder.len() - 1);
+        let bicubic = self.service(last) * self.load_of(last, now);
         let turn = self.lanes as f64 * interval;
         let budget = self.latency.map_or(turn, |l| turn.min(l * interval - 1.5 * bicubic - 1e-3)).max(1e-9);
-        self.service(rung) * load / budget
+        self.service(rung) * self.load_of(rung, now) / budget
     }
 
     /// The best rung whose service fits, by what the machine really is now.
@@ -186,6 +198,7 @@ impl Machine {
             door: None,
             inside: VecDeque::with_capacity(self.window),
             lanes: (0..self.lanes).map(|_| None).collect(),
+            idle: None,
             asks: 0.0,
             rescue: None,
             run: Run::default(),
@@ -222,19 +235,25 @@ impl World<'_> {
     fn work(&mut self) {
         let busy = self.lanes.iter().flatten().count();
         let crowd = if self.machine.shared { busy as f64 / self.machine.lanes as f64 } else { 1.0 };
-        let done = TICK / ((self.machine.load)(self.now) * crowd.max(1e-9));
-        for lane in &mut self.lanes {
+        self.idle = None;
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
             let Some(job) = lane else { continue };
-            job.work -= done;
+            job.work -= TICK / (self.machine.load_of(job.rung, self.now) * crowd.max(1e-9));
             if job.work > 0.0 {
                 continue;
             }
-            self.pacer.served(time(self.now), &job.ticket, job.rung, time(self.now - job.started), 1.0);
-            let waiting = self.inside.iter_mut().find(|(t, s)| t.number == job.ticket.number && *s == State::Computing);
-            if let Some((_, state)) = waiting {
-                *state = State::Done(job.rung);
+            let took = self.now - job.started;
+            if let Some(ticket) = job.ticket {
+                self.pacer.served(time(self.now), &ticket, job.rung, time(took), 1.0);
+                let waiting = self.inside.iter_mut().find(|(t, s)| t.number == ticket.number && *s == State::Computing);
+                if let Some((_, state)) = waiting {
+                    *state = State::Done(job.rung);
+                }
+            } else {
+                self.pacer.probed(time(self.now), time(took));
+                self.run.probes.push((job.started, took));
             }
-            *lane = None;
+            (*lane, self.idle) = (None, Some(number));
         }
     }
 
@@ -251,7 +270,8 @@ impl World<'_> {
             } else if let State::Done(rung) = state {
                 self.leave(ticket, Left::Lane, rung);
             } else if state == State::Apart || self.pacer.rescue_at(&ticket).is_some_and(|at| time(self.now) >= at) {
-                let took = self.machine.ladder[self.machine.ladder.len() - 1] * (self.machine.load)(self.now);
+                let last = self.machine.ladder.len() - 1;
+                let took = self.machine.ladder[last] * self.machine.load_of(last, self.now);
                 self.rescue = Some((self.now + took, took));
                 self.inside[0].1 = State::Apart;
                 return;
@@ -306,7 +326,7 @@ impl World<'_> {
 
     fn start(&mut self) {
         while let Some(lane) = self.lanes.iter().position(Option::is_none) {
-            let Some(place) = self.inside.iter().position(|(_, s)| *s == State::Waiting) else { return };
+            let Some(place) = self.inside.iter().position(|(_, s)| *s == State::Waiting) else { return self.probe() };
             let waiting = self.inside.iter().filter(|(_, s)| *s == State::Waiting).count() - 1;
             let (ticket, from) = (self.inside[place].0, self.pacer.rung());
             let choice = self.pacer.choose(time(self.now), &ticket, waiting);
@@ -315,11 +335,22 @@ impl World<'_> {
                 self.inside[place].1 = State::Apart;
                 continue;
             };
-            let varied = 1.0 + self.machine.jitter * (2.0 * self.random.next() - 1.0);
-            let work = self.machine.service(rung) * varied;
             self.inside[place].1 = State::Computing;
-            self.lanes[lane] = Some(Busy { ticket, rung, started: self.now, work });
+            self.lanes[lane] = Some(self.busy(Some(ticket), rung));
         }
+    }
+
+    /// Lanes ask for probes as they become idle and find no frame.
+    fn probe(&mut self) {
+        let Some(lane) = self.idle.filter(|&lane| self.lanes[lane].is_none()) else { return };
+        if let Some(rung) = self.pacer.probe(time(self.now)) {
+            self.lanes[lane] = Some(self.busy(None, rung));
+        }
+    }
+
+    fn busy(&mut self, ticket: Option<Ticket>, rung: usize) -> Busy {
+        let varied = 1.0 + self.machine.jitter * (2.0 * self.random.next() - 1.0);
+        Busy { ticket, rung, started: self.now, work: self.machine.service(rung) * varied }
     }
 
     fn note(&mut self, from: usize, change: Option<Reason>, cut: bool) {

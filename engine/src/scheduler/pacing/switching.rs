@@ -1,6 +1,7 @@
 //! When the rung changes: fall for need, climb with care, once a second at most.
 
 use super::Reason;
+use super::probes::Proof;
 
 /// Seconds between two switches, and the longest that a switch without urgency waits for a scene cut.
 const APART: f64 = 1.0;
@@ -10,6 +11,8 @@ pub(super) const FALL_ABOVE: f64 = 0.95;
 pub(super) const FALL_TO: f64 = 0.9;
 /// ... and climbed to below this one.
 pub(super) const CLIMB_BELOW: f64 = 0.9;
+/// The slowest of a few probes speaks for a rung when it is below this part: one frame in ten will be slower.
+pub(super) const PROVEN_BELOW: f64 = 0.85;
 /// Frames that may be missed before the rung is given up although it should fit, and how many of them each frame gives back.
 const MISSES: f64 = 2.0;
 const FORGIVEN: f64 = 0.005;
@@ -21,6 +24,9 @@ const TRIAL: f64 = 16.0;
 const WAIT: f64 = 1.0;
 const WAIT_AFTER_FAILURE: f64 = 8.0;
 const LONGEST_WAIT: f64 = 64.0;
+/// Probes end such a time where they show that what lasted is over: they were too slow for this part of it, and fit since.
+/// What comes and goes does not last so long.
+const LASTED: f64 = 0.25;
 
 /// What is known as a lane takes a frame.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +43,18 @@ pub(super) struct Situation {
     pub(super) fits: usize,
     /// The same if the latest frames are believed at once.
     pub(super) feared: usize,
-    /// The best one between [`Switching::ceiling`] and the present one that fits, and would not make frames late.
-    pub(super) better: Option<usize>,
+    /// A better one that may be taken.
+    pub(super) better: Option<Better>,
+}
+
+/// A better rung that may be taken: it fits, and would not make frames late.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Better {
+    pub(super) rung: usize,
+    /// Since when it has been known to fit.
+    pub(super) since: f64,
+    /// Enough is known to take it.
+    pub(super) sure: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +73,8 @@ pub(super) struct Switching {
     climbed: Option<f64>,
     /// The rung that was given up last, and when.
     given_up: Option<(usize, f64)>,
+    /// It was given up because frames took too long.
+    loaded: bool,
     wait: f64,
     misses_left: f64,
     /// What came from outside since the last switch and may be its reason.
@@ -76,6 +94,7 @@ impl Switching {
             wanted: None,
             climbed: None,
             given_up: None,
+            loaded: false,
             wait: WAIT,
             misses_left: MISSES,
             told: None,
@@ -136,6 +155,16 @@ impl Switching {
         }
     }
 
+    /// Whether a rung may be climbed to by what probes say. Where load was why it was given up, they would have shown it.
+    pub(super) fn opened(&self, now: f64, proof: &Proof) -> bool {
+        match self.given_up {
+            Some((from, t)) if proof.rung <= from && now - t < self.wait - APART => {
+                self.loaded && proof.slow_for >= LASTED * self.wait
+            }
+            _ => true,
+        }
+    }
+
     /// The rung for this frame, and why if it is another one than before.
     pub(super) fn decide(&mut self, at: &Situation) -> Option<Reason> {
         if !std::mem::replace(&mut self.started, true) {
@@ -146,14 +175,16 @@ impl Switching {
             (self.wanted, self.told) = (None, None);
             return None;
         };
-        let better = to < self.rung;
+        let better = at.better.filter(|_| to < self.rung);
         let since = match self.wanted {
-            Some((same, since)) if same == better => since,
+            Some((same, since)) if same == better.is_some() => since,
             _ => at.now,
         };
-        self.wanted = Some((better, since));
+        let since = better.map_or(since, |better| since.min(better.since));
+        self.wanted = Some((better.is_some(), since));
         let rested = self.switched.is_none_or(|t| at.now - t >= APART);
-        let ready = urgent || at.scene_cut || at.now - since >= APART;
+        let sure = better.is_none_or(|better| better.sure);
+        let ready = urgent || sure && (at.scene_cut || at.now - since >= APART);
         self.calm = !urgent;
         (rested && ready).then(|| self.switch(at, to, reason))
     }
@@ -171,7 +202,7 @@ impl Switching {
             let cause = if at.feared > rung { Reason::Slower } else { Reason::Missed };
             return Some((at.feared.max(rung + 1), true, self.told.unwrap_or(cause)));
         }
-        at.better.map(|to| (to, false, self.told.unwrap_or(Reason::Faster)))
+        at.better.map(|better| (better.rung, false, self.told.unwrap_or(Reason::Faster)))
     }
 
     fn switch(&mut self, at: &Situation, to: usize, reason: Reason) -> Reason {
@@ -196,6 +227,7 @@ impl Switching {
             Reason::Missed | Reason::Qos => WAIT_AFTER_FAILURE,
             _ => WAIT,
         };
+        self.loaded = reason == Reason::Slower;
         self.given_up = Some((self.rung, now));
         self.climbed = None;
     }

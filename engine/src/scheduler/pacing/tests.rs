@@ -101,6 +101,21 @@ fn rescues_are_begun_as_early_as_they_take() {
 }
 
 #[test]
+fn rescues_are_begun_earlier_where_threads_wake_late() {
+    let mut pacer = Pacer::new(live());
+    let ticket = pacer.arrived(ms(0), false);
+    // Three in sixty-four may be later than what is reckoned with.
+    for (late, reserve) in [(3, 4), (3, 4), (3, 4), (3, 6), (2, 6), (9, 6), (9, 6), (9, 6), (9, 8)] {
+        pacer.woke(ms(late));
+        assert_eq!(pacer.rescue_at(&ticket), Some(ms(100 - reserve)), "{late}");
+    }
+    for _ in 0..64 {
+        pacer.woke(Duration::ZERO);
+    }
+    assert_eq!(pacer.rescue_at(&ticket), Some(ms(96)), "it is forgotten");
+}
+
+#[test]
 fn otherwise_frame_n_is_due_n_intervals_after_the_first_output() {
     let mut pacer = Pacer::new(setup());
     let tickets: Vec<_> = (0..3).map(|_| pacer.arrived(ms(0), false)).collect();
@@ -227,6 +242,72 @@ fn a_lane_alone_does_not_make_the_device_look_fast() {
     assert_eq!((pacer.rung(), pacer.expected(0)), (1, ms(200)));
 }
 
+/// On bicubic with a rung that takes 30 ms above it; `frame`s come every 40 ms.
+fn on_bicubic() -> Pacer {
+    let mut pacer = Pacer::new(Setup { services: vec![ms(30), ms(2)], ..live() });
+    frame(&mut pacer, ms(0), ms(30));
+    // It takes four times as long.
+    for n in 1..30 {
+        if frame(&mut pacer, ms(n * 200), ms(120)).0.change == Some(Reason::Slower) {
+            return pacer;
+        }
+    }
+    panic!("it should fall");
+}
+
+/// So many frames from `start` on, a probe after each if one is wanted, that takes so long; the probes, and the first change.
+fn probed(pacer: &mut Pacer, start: u64, frames: u64, takes: Duration) -> (Vec<u64>, Option<(u64, Choice)>) {
+    let (mut probes, mut change) = (Vec::new(), None);
+    for at in (0..frames).map(|n| start + 40 * n) {
+        let choice = frame(pacer, ms(at), ms(2)).0;
+        change = change.or(choice.change.map(|_| (at - start, choice)));
+        if let Some(rung) = pacer.probe(ms(at + 2)) {
+            assert_eq!((rung, pacer.probe(ms(at + 3))), (0, None), "one at a time");
+            pacer.probed(ms(at + 2) + takes, takes);
+            probes.push(at - start);
+        }
+    }
+    (probes, change)
+}
+
+#[test]
+fn probes_that_fit_lead_up_after_a_second() {
+    let mut pacer = on_bicubic();
+    // The first begins behind a frame, 2 ms after it came.
+    let (probes, change) = probed(&mut pacer, 10_000, 40, ms(30));
+    assert_eq!(change, Some((1040, Choice { rung: Some(0), change: Some(Reason::Faster) })));
+    assert_eq!(probes[..4], [0, 280, 560, 840]);
+    assert!(pacer.expected(0) == ms(30), "what was measured counts, not the load that bicubic shows");
+}
+
+#[test]
+fn probes_that_do_not_fit_forbid_a_climb_and_are_rarer() {
+    let mut pacer = on_bicubic();
+    let (probes, change) = probed(&mut pacer, 10_000, 250, ms(39));
+    assert_eq!(change, None, "by the load it should fit");
+    assert!(probes.windows(2).all(|pair| pair[1] - pair[0] == 520), "{probes:?}");
+    // A scene cut is not waited for, nor is a climb begun, by one good probe.
+    let (_, change) = probed(&mut pacer, 20_000, 40, ms(30));
+    assert!(change.is_some_and(|(at, _)| (1000..=1520).contains(&at)), "{change:?}");
+}
+
+#[test]
+fn without_room_there_is_no_probe() {
+    let mut pacer = Pacer::new(Setup { window: 1, latency: Some(ms(40)), services: vec![ms(36), ms(2)], ..live() });
+    frame(&mut pacer, ms(0), ms(2));
+    assert_eq!((pacer.rung(), pacer.probe(ms(2))), (1, None), "36 ms, 2 for the frame, 4 for its rescue: more than 40");
+    for setup in [Setup { interval: None, ..live() }, live(), Setup { services: vec![ms(2)], ..live() }] {
+        let mut pacer = Pacer::new(setup);
+        frame(&mut pacer, ms(0), ms(2));
+        assert_eq!(pacer.probe(ms(2)), None, "no target, a network in use, nothing above");
+    }
+    // One that failed is not followed by others.
+    let mut pacer = on_bicubic();
+    assert_eq!(pacer.probe(ms(10_000)), Some(0));
+    pacer.probed(ms(10_001), Duration::MAX);
+    assert_eq!((pacer.probe(ms(1_000_000_000)), pacer.probes()), (None, 1));
+}
+
 #[test]
 fn late_frames_downstream_lower_the_rung() {
     let mut pacer = Pacer::new(live());
@@ -289,6 +370,9 @@ fn numbers_at_the_edge_of_their_range() {
                 let rung = pacer.choose(now, &ticket, usize::MAX).rung.unwrap_or(99);
                 pacer.served(now, &ticket, rung, a, f64::INFINITY);
                 pacer.left(now, &ticket, b, Left::Rescued(b));
+                pacer.woke(b);
+                let _ = pacer.probe(now);
+                pacer.probed(now, a);
                 pacer.qos(now, a);
                 pacer.set_interval(Some(b));
                 pacer.set_latency(Some(a));
