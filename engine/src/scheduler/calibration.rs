@@ -19,8 +19,9 @@ const RUNS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Multiplications a second that a network is thought to reach where measuring would take too long: on the CPU, and on a
-/// device. A low guess: what is found to be faster is climbed to.
-const GUESSED_RATE: [f64; 2] = [1e10, 1e12];
+/// device. On the CPU that is what the slowest networks reach on two cores with AVX2 (DLSN; luma is twice as fast). A rung
+/// that is guessed too slow is never tried, so one is measured wherever the guess leaves time for a single run.
+const GUESSED_RATE: [f64; 2] = [3e10, 1e12];
 
 /// The service time of every rung, best first: with all lanes busy, and with one. Rungs that would take too long to measure
 /// are guessed from those below them.
@@ -40,7 +41,7 @@ pub fn measure(plan: &Plan, lanes: &mut [Lanes], kind: BackendKind) -> Result<(V
             _ => Duration::from_secs_f64(work / rate),
         };
         let left = LIMIT.saturating_sub(start.elapsed());
-        (services[rung], alone[rung]) = if 4 * guess < left {
+        (services[rung], alone[rung]) = if guess < left {
             let busy = at_once(plan, lanes, rung, left / 4)?;
             let single = if lanes.len() > 1 { at_once(plan, &mut lanes[..1], rung, left / 4)? } else { busy };
             (busy, single.min(busy))
