@@ -61,7 +61,7 @@ fn what_is_reused_is_the_same_to_the_bit() {
             outcome.assert_clean();
             continue;
         }
-        let info = VideoInfo::new(PixelFormat::I420, 230, 101, Colour::default()).unwrap();
+        let info = VideoInfo::new(PixelFormat::I420, 360, 101, Colour::default()).unwrap();
         let model = Model::open("luma-s", 2).unwrap();
         let frames = sequence(&info);
         let options = Options { backend: BackendKind::Cuda, ..Options::new(vec![model.clone()], 2) };

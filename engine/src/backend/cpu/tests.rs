@@ -155,6 +155,35 @@ fn networks_of_every_family_scale_and_size() {
 }
 
 #[test]
+fn luma_frames_that_are_cut_into_strips() {
+    for (head_skip, scale) in [(false, 2), (true, 3)] {
+        let network = Network::random(Preset::Luma(Luma { width: 8, depth: 2, head_skip }), scale, 5);
+        for (height, width) in [(1, 641), (6, 1283), (13, 1300)] {
+            for picture in pictures(1, height, width) {
+                check("strips", &network, &picture);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_in_a_luma_network_stays_none() {
+    let mut network = Network::random(Preset::Luma(Luma { width: 16, depth: 2, head_skip: true }), 2, 5);
+    let convs = network.steps.iter_mut().filter_map(|step| match &mut step.block {
+        Block::Conv(conv) => Some(conv),
+        _ => None,
+    });
+    for conv in convs {
+        conv.weight.fill(f32::MAX);
+    }
+    for isa in Isa::all() {
+        let input = Tensor::from_vec(1, 9, 9, vec![0.5; 81]);
+        let made = Cpu::with_isa(isa, 1).unwrap().run(&network, Precision::F32, &input).unwrap();
+        assert!(made.data.iter().all(|v| !v.is_finite()), "{}", isa.name());
+    }
+}
+
+#[test]
 fn networks_that_take_turns_in_one_room_give_the_same_as_fresh() {
     let cpu = Cpu::new(2).unwrap();
     let networks: Vec<_> = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9)).collect();

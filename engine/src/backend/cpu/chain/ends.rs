@@ -97,7 +97,7 @@ unsafe fn head_group<S: Simd, const N: usize>(
             for n in 0..N {
                 let at = (x + i) * outputs + first + n * S::LANES;
                 // SAFETY: the caller's promise.
-                unsafe { s.store(out.add(at), s.max(sums[i][n], s.splat(0.0))) };
+                unsafe { s.store(out.add(at), s.max(s.splat(0.0), sums[i][n])) };
             }
         }
     }

@@ -115,9 +115,9 @@ impl Room {
 pub enum Finish<'a> {
     /// Nothing.
     Plain,
-    /// `max(x, 0)`.
+    /// `max(0, x)`, where what is not a number stays none: it must not end as a picture.
     Relu,
-    /// `max(x, 0)`, and then the same pixels of these rows added.
+    /// The same, and then the same pixels of these rows added.
     ReluAdd([&'a [f32]; TILE]),
 }
 
@@ -307,8 +307,8 @@ unsafe fn finish_group<S: Simd, const N: usize>(
                 unsafe {
                     let v = match finish {
                         Finish::Plain => v,
-                        Finish::Relu => s.max(v, s.splat(0.0)),
-                        Finish::ReluAdd(rows) => s.add(s.max(v, s.splat(0.0)), s.load(rows[y].as_ptr().add(at))),
+                        Finish::Relu => s.max(s.splat(0.0), v),
+                        Finish::ReluAdd(rows) => s.add(s.max(s.splat(0.0), v), s.load(rows[y].as_ptr().add(at))),
                     };
                     s.store(out[y].add(at), v);
                 }
