@@ -23,7 +23,7 @@ fn tool(name: &str, folder: &Path, arguments: &[&str]) -> Option<Output> {
         .env("GST_TRACERS", "leaks")
         .env("GST_DEBUG", "GST_TRACER:7")
         .env("GST_DEBUG_NO_COLOR", "1")
-        .env("G_DEBUG", "fatal-criticals")
+        .env("G_DEBUG", "fatal-warnings")
         .env("LC_ALL", "C")
         .output();
     output.inspect_err(|error| eprintln!("skipped: {name}: {error}; install gstreamer1.0-tools")).ok()
