@@ -38,8 +38,8 @@ pub struct Tiling {
 }
 
 impl Tiling {
-    /// Tiles of that size with `halo` pixels around. None if a number is no multiple of [`GRID`] or a tile has no pixels. A crop that would be
-    /// larger than the frame is as large as the frame.
+    /// Tiles of that size with `halo` pixels around. None if a number is no multiple of [`GRID`] or a tile has no pixels.
+    /// A crop that would be larger than the frame is as large as the frame.
     pub fn new(input: &VideoInfo, (width, height): (usize, usize), halo: usize) -> Option<Self> {
         let fits = [width, height, halo].iter().all(|n| n.is_multiple_of(GRID)) && width > 0 && height > 0;
         fits.then_some(Self { frame: (input.width, input.height), tile: (width, height), halo })

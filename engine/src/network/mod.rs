@@ -12,6 +12,7 @@ mod weights;
 
 pub use block::*;
 pub use builder::{Builder, Source};
+pub(crate) use luma::Layers;
 pub use presets::{Dlgsanet, Dlsn, LargeKernel, Luma, Preset, Sdan};
 pub(crate) use weights::floats;
 pub use weights::{Metadata, NamedTensor, Weights};

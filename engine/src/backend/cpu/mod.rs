@@ -1,10 +1,9 @@
 //! Networks on any processor: f32, several threads, instruction sets chosen at run time.
 //!
 //! A chain of convolutions, as the luma networks are, has an engine of its own (`chain`). Any other network is taken apart
-//! into operations on rows (`lower`); those that follow each other run together over a band of
-//! rows, so that what one makes is still in the cache when the next reads it (`plan`, `segment`); every operation is
-//! written once and compiled for each instruction set (`kernels`, `dispatch`). No pixel's value depends on the division
-//! into bands or on the number of threads.
+//! into operations on rows (`lower`); those that follow each other run together over a band of rows, so that what one makes
+//! is still in the cache when the next reads it (`plan`, `segment`). Every operation is written once and compiled for each
+//! instruction set (`kernels`, `dispatch`). No pixel's value depends on the division into bands or on the number of threads.
 
 mod chain;
 mod dispatch;
@@ -49,13 +48,38 @@ pub struct Cpu {
 struct Shared {
     network: Arc<Network>,
     size: (usize, usize),
-    ready: Weak<Ready>,
+    ready: Lent,
 }
 
 /// A network ready for frames of one size.
+#[derive(Clone)]
 enum Ready {
-    Chain(Chain),
+    Chain(Arc<Chain>),
     Program(Arc<Prepared>),
+}
+
+/// The same for as long as a lane has it.
+enum Lent {
+    Chain(Weak<Chain>),
+    Program(Weak<Prepared>),
+}
+
+impl Ready {
+    fn lend(&self) -> Lent {
+        match self {
+            Self::Chain(chain) => Lent::Chain(Arc::downgrade(chain)),
+            Self::Program(prepared) => Lent::Program(Arc::downgrade(prepared)),
+        }
+    }
+}
+
+impl Lent {
+    fn get(&self) -> Option<Ready> {
+        match self {
+            Self::Chain(chain) => chain.upgrade().map(Ready::Chain),
+            Self::Program(prepared) => prepared.upgrade().map(Ready::Program),
+        }
+    }
 }
 
 impl Cpu {
@@ -77,35 +101,35 @@ impl Cpu {
     }
 
     /// A network ready for frames of that size: another lane's, if one has it.
-    fn ready(&self, network: &Arc<Network>, size: (usize, usize)) -> Arc<Ready> {
+    fn ready(&self, network: &Arc<Network>, size: (usize, usize)) -> Ready {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.retain(|shared| shared.ready.strong_count() > 0);
+        shared.retain(|shared| shared.ready.get().is_some());
         let same = |shared: &&Shared| Arc::ptr_eq(&shared.network, network) && shared.size == size;
-        if let Some(ready) = shared.iter().find(same).and_then(|shared| shared.ready.upgrade()) {
+        if let Some(ready) = shared.iter().find(same).and_then(|shared| shared.ready.get()) {
             return ready;
         }
-        let ready = Arc::new(self.prepare(network, size));
-        shared.push(Shared { network: network.clone(), size, ready: Arc::downgrade(&ready) });
+        let ready = self.prepare(network, size);
+        shared.push(Shared { network: network.clone(), size, ready: ready.lend() });
         ready
     }
 
     fn prepare(&self, network: &Network, (height, width): (usize, usize)) -> Ready {
         let threads = self.pool.current_num_threads();
         let program = || Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)));
-        Chain::new(network).map_or_else(program, Ready::Chain)
+        Chain::new(network).map_or_else(program, |chain| Ready::Chain(Arc::new(chain)))
     }
 
     /// What computes the networks of a ladder; None stands for resampling.
-    fn engines(&self, ready: Vec<Option<Arc<Ready>>>) -> Result<Engines, Error> {
-        let programs = ready.iter().flatten().filter_map(|ready| match &**ready {
+    fn engines(&self, ready: Vec<Option<Ready>>) -> Result<Engines, Error> {
+        let programs = ready.iter().flatten().filter_map(|ready| match ready {
             Ready::Program(prepared) => Some(&**prepared),
             Ready::Chain(_) => None,
         });
         let room = Room::new(self.pool.clone(), &programs.collect::<Vec<_>>())?;
         let rungs = ready.into_iter().map(|ready| {
-            ready.map(|ready| match &*ready {
-                Ready::Program(prepared) => Rung::Program(Engine::new(prepared.clone())),
-                Ready::Chain(chain) => Rung::Chain(Workers::new(self.pool.clone(), || chain.room()), ready),
+            ready.map(|ready| match ready {
+                Ready::Program(prepared) => Rung::Program(Engine::new(prepared)),
+                Ready::Chain(chain) => Rung::Chain(Workers::new(self.pool.clone(), || chain.room()), chain),
             })
         });
         Ok(Engines { isa: self.isa, rungs: rungs.collect(), room })
@@ -137,7 +161,7 @@ impl Backend for Cpu {
         let ready = self.prepare(network, (input.height, input.width));
         let scale = network.scale;
         let mut output = Tensor::zeros(network.channels, scale * input.height, scale * input.width);
-        self.engines(vec![Some(Arc::new(ready))])?.run(0, input, &mut output)?;
+        self.engines(vec![Some(ready)])?.run(0, input, &mut output)?;
         Ok(output)
     }
 
@@ -166,7 +190,7 @@ struct Engines {
 
 /// A network with what it keeps while it computes a frame.
 enum Rung {
-    Chain(Workers<chain::Worker>, Arc<Ready>),
+    Chain(Workers<chain::Worker>, Arc<Chain>),
     Program(Engine),
 }
 
@@ -174,11 +198,7 @@ impl Runner for Engines {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
         match &mut self.rungs[rung] {
             Some(Rung::Program(engine)) => engine.run(&mut self.room, input, output),
-            Some(Rung::Chain(workers, ready)) => {
-                if let Ready::Chain(chain) = &**ready {
-                    chain.run(self.isa, workers, input, output);
-                }
-            }
+            Some(Rung::Chain(workers, chain)) => chain.run(self.isa, workers, input, output),
             None => {}
         }
         Ok(())

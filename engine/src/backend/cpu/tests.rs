@@ -184,10 +184,27 @@ fn what_is_not_a_number_in_a_luma_network_stays_none() {
 }
 
 #[test]
+fn lanes_share_what_is_prepared_for_as_long_as_one_has_it() {
+    let cpu = Cpu::new(1).unwrap();
+    for preset in small_presets() {
+        let network = Arc::new(Network::random(preset, 2, 9));
+        let users = |ready: &Ready| match ready {
+            Ready::Chain(chain) => Arc::strong_count(chain),
+            Ready::Program(prepared) => Arc::strong_count(prepared),
+        };
+        let first = cpu.engines(vec![Some(cpu.ready(&network, (8, 8)))]).unwrap();
+        assert_eq!(users(&cpu.ready(&network, (8, 8))), 2, "{}", network.name);
+        assert_eq!(users(&cpu.ready(&network, (8, 9))), 1, "another size");
+        drop(first);
+        assert_eq!(users(&cpu.ready(&network, (8, 8))), 1, "nobody had it any more");
+    }
+}
+
+#[test]
 fn networks_that_take_turns_in_one_room_give_the_same_as_fresh() {
     let cpu = Cpu::new(2).unwrap();
     let networks: Vec<_> = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9)).collect();
-    let ready = networks.iter().map(|network| Some(Arc::new(cpu.prepare(network, (21, 30)))));
+    let ready = networks.iter().map(|network| Some(cpu.prepare(network, (21, 30))));
     let mut engines = cpu.engines(ready.collect()).unwrap();
     for turn in 0..4 {
         for (rung, network) in networks.iter().enumerate() {

@@ -5,7 +5,7 @@ use srup_cuda::{Buffer, Device, Image, Launch, Map, Plane};
 
 use super::blocks::Blocks;
 use crate::Error;
-use crate::network::{Block, Conv, Network};
+use crate::network::{Conv, Layers, Network};
 
 /// What a network reads or writes.
 #[derive(Clone, Debug)]
@@ -104,24 +104,12 @@ pub(super) fn unfit() -> Error {
 
 /// The network as a chain of convolutions on one plane, if it is one that has kernels of its own.
 fn luma(device: &Device, network: &Network) -> Result<Option<Luma>, Error> {
-    let crate::network::Preset::Luma(preset) = &network.preset else { return Ok(None) };
-    if !luma::is_supported(preset.width, preset.depth) || network.channels != 1 {
+    let Some(Layers { head, body, tail, skip }) = network.luma() else { return Ok(None) };
+    if !luma::is_supported(head.cout, body.len()) {
         return Ok(None);
     }
-    let convs: Vec<&Conv> = network
-        .steps
-        .iter()
-        .filter_map(|step| match &step.block {
-            Block::Conv(conv) => Some(conv),
-            _ => None,
-        })
-        .collect();
-    let [head, body @ .., tail] = convs.as_slice() else { return Ok(None) };
-    if body.len() != preset.depth {
-        return Ok(None);
-    }
-    let body: Vec<_> = body.iter().map(|conv| layer(conv)).collect();
-    Ok(Some(Luma::new(device, layer(head), &body, layer(tail), network.scale, preset.head_skip)?))
+    let body: Vec<_> = body.into_iter().map(layer).collect();
+    Ok(Some(Luma::new(device, layer(head), &body, layer(tail), network.scale, skip)?))
 }
 
 fn layer(conv: &Conv) -> luma::Layer<'_> {

@@ -16,7 +16,7 @@ use super::dispatch::Isa;
 use super::pool::Workers;
 use super::shared::Shared;
 use super::simd::MAX_LANES;
-use crate::network::{Block, Conv, Network, Preset};
+use crate::network::{Layers, Network};
 use crate::tensor::Tensor;
 
 /// The most tiles of a strip's width. What a strip computes twice at its edges costs more than rings that spill into the
@@ -40,23 +40,14 @@ pub type Worker = cell::Room;
 impl Chain {
     /// None for a network that is no chain, or whose layers are no whole vectors.
     pub fn new(network: &Network) -> Option<Self> {
-        let Preset::Luma(preset) = &network.preset else { return None };
-        let convs: Vec<&Conv> = network
-            .steps
-            .iter()
-            .filter_map(|step| match &step.block {
-                Block::Conv(conv) => Some(conv),
-                _ => None,
-            })
-            .collect();
-        let [head, body @ .., tail] = convs.as_slice() else { return None };
-        let whole = head.cout.is_multiple_of(MAX_LANES) && convs.len() == preset.depth + 2 && preset.depth > 0;
+        let Layers { head, body, tail, skip } = network.luma()?;
+        let whole = head.cout.is_multiple_of(MAX_LANES) && !body.is_empty();
         whole.then(|| Self {
             scale: network.scale,
             head: Head::new(head),
-            layers: body.iter().map(|conv| Transformed::new(conv)).collect(),
+            layers: body.into_iter().map(Transformed::new).collect(),
             tail: Transformed::new(tail),
-            skip: preset.head_skip,
+            skip,
         })
     }
 

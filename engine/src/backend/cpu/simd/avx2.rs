@@ -198,7 +198,7 @@ macro_rules! channel {
 /// [`Simd::products`] for two vectors, in assembly for the reason that `convolve` below gives.
 ///
 /// # Safety
-/// As there; `channels` is even.
+/// As there.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {

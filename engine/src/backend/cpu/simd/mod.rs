@@ -91,7 +91,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `N` vectors of outputs.
     ///
     /// # Safety
-    /// `BLOCK * channels` pixels and `channels * N * LANES` weights must be readable, `BLOCK * N * LANES` sums writable.
+    /// `channels` is even and not 0; `BLOCK * channels` pixels and `channels * N * LANES` weights must be readable, `BLOCK * N * LANES` sums writable.
     #[inline(always)]
     unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
         // SAFETY: the caller's promise.
