@@ -161,6 +161,8 @@ impl<'w> Builder<'w> {
             output,
             values: self.values,
             parameters: self.parameters,
+            activations: Vec::new(),
+            integer_loss: None,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::Avx2;
-use super::simd::Portable;
+use super::simd::{Portable, Simd};
 use crate::Error;
 
 /// The environment variable that forces an instruction set by name, for tests and comparisons.
@@ -56,6 +56,15 @@ impl Isa {
         })
     }
 
+    /// Floats of a vector.
+    pub const fn lanes(self) -> usize {
+        match self.0 {
+            Level::Portable(_) => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => Avx2::LANES,
+        }
+    }
+
     /// The name in descriptions and in `SRUP_CPU`.
     pub const fn name(self) -> &'static str {
         match self.0 {
@@ -73,7 +82,7 @@ macro_rules! kernel {
         $(#[$meta])*
         $vis fn $name(isa: $crate::backend::cpu::dispatch::Isa $(, $arg: $ty)*) $(-> $ret)? {
             #[inline(always)]
-            fn body<$S: $crate::backend::cpu::simd::Simd>($s: $S $(, $arg: $ty)*) $(-> $ret)? $body
+            fn body<$S: $crate::backend::cpu::simd::Integers>($s: $S $(, $arg: $ty)*) $(-> $ret)? $body
 
             match isa.0 {
                 $crate::backend::cpu::dispatch::Level::Portable(proof) => body(proof $(, $arg)*),

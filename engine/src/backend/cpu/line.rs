@@ -55,33 +55,34 @@ impl Line {
 
 /// Values that begin on a cache line, so that vectors do not straddle two.
 #[derive(Clone, Debug, Default)]
-pub struct Buffer {
+pub struct Buffer<T = f32> {
     lines: Vec<Aligned>,
     len: usize,
+    values: PhantomData<T>,
 }
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Aligned([f32; CACHE_LINE]);
+struct Aligned([u8; 64]);
 
-// SAFETY: an array of f32 without padding (16 * 4 = 64 bytes); any bits are a value, zeros too.
+// SAFETY: an array of bytes without padding; any bits are a value, zeros too.
 unsafe impl bytemuck::Zeroable for Aligned {}
 // SAFETY: as above.
 unsafe impl bytemuck::Pod for Aligned {}
 
-impl Buffer {
+impl<T: bytemuck::Pod> Buffer<T> {
     /// Zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { lines: vec![Aligned([0.0; CACHE_LINE]); len.div_ceil(CACHE_LINE)], len }
+        Self { lines: vec![Aligned([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, values: PhantomData }
     }
 
     /// All values.
-    pub fn as_slice(&self) -> &[f32] {
+    pub fn as_slice(&self) -> &[T] {
         &bytemuck::cast_slice(&self.lines)[..self.len]
     }
 
     /// All values, to write.
-    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
 }

@@ -48,26 +48,37 @@ pub struct Cpu {
 struct Shared {
     network: Arc<Network>,
     size: (usize, usize),
+    numbers: Numbers,
     ready: Lent,
+}
+
+/// In which numbers a network is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Numbers {
+    Floats,
+    Integers,
 }
 
 /// A network ready for frames of one size.
 #[derive(Clone)]
 enum Ready {
-    Chain(Arc<Chain>),
+    Floats(Arc<Chain<f32>>),
+    Integers(Arc<Chain<i16>>),
     Program(Arc<Prepared>),
 }
 
 /// The same for as long as a lane has it.
 enum Lent {
-    Chain(Weak<Chain>),
+    Floats(Weak<Chain<f32>>),
+    Integers(Weak<Chain<i16>>),
     Program(Weak<Prepared>),
 }
 
 impl Ready {
     fn lend(&self) -> Lent {
         match self {
-            Self::Chain(chain) => Lent::Chain(Arc::downgrade(chain)),
+            Self::Floats(chain) => Lent::Floats(Arc::downgrade(chain)),
+            Self::Integers(chain) => Lent::Integers(Arc::downgrade(chain)),
             Self::Program(prepared) => Lent::Program(Arc::downgrade(prepared)),
         }
     }
@@ -76,7 +87,8 @@ impl Ready {
 impl Lent {
     fn get(&self) -> Option<Ready> {
         match self {
-            Self::Chain(chain) => chain.upgrade().map(Ready::Chain),
+            Self::Floats(chain) => chain.upgrade().map(Ready::Floats),
+            Self::Integers(chain) => chain.upgrade().map(Ready::Integers),
             Self::Program(prepared) => prepared.upgrade().map(Ready::Program),
         }
     }
@@ -101,38 +113,45 @@ impl Cpu {
     }
 
     /// A network ready for frames of that size: another lane's, if one has it.
-    fn ready(&self, network: &Arc<Network>, size: (usize, usize)) -> Ready {
+    fn ready(&self, network: &Arc<Network>, size: (usize, usize), numbers: Numbers) -> Ready {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.retain(|shared| shared.ready.get().is_some());
-        let same = |shared: &&Shared| Arc::ptr_eq(&shared.network, network) && shared.size == size;
+        let same = |shared: &&Shared| {
+            Arc::ptr_eq(&shared.network, network) && (shared.size, shared.numbers) == (size, numbers)
+        };
         if let Some(ready) = shared.iter().find(same).and_then(|shared| shared.ready.get()) {
             return ready;
         }
-        let ready = self.prepare(network, size);
-        shared.push(Shared { network: network.clone(), size, ready: ready.lend() });
+        let ready = self.prepare(network, size, numbers);
+        shared.push(Shared { network: network.clone(), size, numbers, ready: ready.lend() });
         ready
     }
 
-    fn prepare(&self, network: &Network, (height, width): (usize, usize)) -> Ready {
-        let threads = self.pool.current_num_threads();
-        let program = || Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)));
-        Chain::new(network).map_or_else(program, |chain| Ready::Chain(Arc::new(chain)))
+    fn prepare(&self, network: &Network, (height, width): (usize, usize), numbers: Numbers) -> Ready {
+        let integers = || Chain::integers(self.isa, network).map(|chain| Ready::Integers(Arc::new(chain)));
+        let floats = || Chain::floats(self.isa, network).map(|chain| Ready::Floats(Arc::new(chain)));
+        let chain = if numbers == Numbers::Integers { integers() } else { floats() };
+        chain.unwrap_or_else(|| {
+            let threads = self.pool.current_num_threads();
+            Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)))
+        })
     }
 
     /// What computes the networks of a ladder; None stands for resampling.
     fn engines(&self, ready: Vec<Option<Ready>>) -> Result<Engines, Error> {
         let programs = ready.iter().flatten().filter_map(|ready| match ready {
             Ready::Program(prepared) => Some(&**prepared),
-            Ready::Chain(_) => None,
+            Ready::Floats(_) | Ready::Integers(_) => None,
         });
         let room = Room::new(self.pool.clone(), &programs.collect::<Vec<_>>())?;
         let rungs = ready.into_iter().map(|ready| {
             ready.map(|ready| match ready {
                 Ready::Program(prepared) => Rung::Program(Engine::new(prepared)),
-                Ready::Chain(chain) => Rung::Chain(Workers::new(self.pool.clone(), || chain.room()), chain),
+                Ready::Floats(chain) => Rung::Floats(Workers::new(self.pool.clone(), || chain.room()), chain),
+                Ready::Integers(chain) => Rung::Integers(Workers::new(self.pool.clone(), || chain.room()), chain),
             })
         });
-        Ok(Engines { isa: self.isa, rungs: rungs.collect(), room })
+        Ok(Engines { rungs: rungs.collect(), room })
     }
 }
 
@@ -146,19 +165,21 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
 
 impl Backend for Cpu {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
-        check(plan.precision)?;
         let size = (plan.input.height, plan.input.width);
+        let eight_bits = plan.input.format.bits() == 8;
         let ready = plan.ladder.iter().map(|model| match model {
-            Model::Network(network) => Some(self.ready(network, size)),
-            Model::Resample(_) => None,
+            Model::Network(network) => {
+                let numbers = numbers(network, plan.precision, eight_bits)?;
+                Ok(Some(self.ready(network, size, numbers)))
+            }
+            Model::Resample(_) => Ok(None),
         });
-        let engines = self.engines(ready.collect())?;
+        let engines = self.engines(ready.collect::<Result<_, Error>>()?)?;
         Ok(Box::new(HostLane::new(plan, Box::new(engines), Some(self.pool.clone()))))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
-        check(precision)?;
-        let ready = self.prepare(network, (input.height, input.width));
+        let ready = self.prepare(network, (input.height, input.width), numbers(network, precision, false)?);
         let scale = network.scale;
         let mut output = Tensor::zeros(network.channels, scale * input.height, scale * input.width);
         self.engines(vec![Some(ready)])?.run(0, input, &mut output)?;
@@ -181,7 +202,6 @@ impl Backend for Cpu {
 
 /// The networks of a ladder, one frame at a time.
 struct Engines {
-    isa: Isa,
     /// None where the rung is resampling.
     rungs: Vec<Option<Rung>>,
     /// For all programs.
@@ -190,7 +210,8 @@ struct Engines {
 
 /// A network with what it keeps while it computes a frame.
 enum Rung {
-    Chain(Workers<chain::Worker>, Arc<Chain>),
+    Floats(Workers<chain::Worker<f32>>, Arc<Chain<f32>>),
+    Integers(Workers<chain::Worker<i16>>, Arc<Chain<i16>>),
     Program(Engine),
 }
 
@@ -198,19 +219,27 @@ impl Runner for Engines {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
         match &mut self.rungs[rung] {
             Some(Rung::Program(engine)) => engine.run(&mut self.room, input, output),
-            Some(Rung::Chain(workers, chain)) => chain.run(self.isa, workers, input, output),
+            Some(Rung::Floats(workers, chain)) => chain.run(workers, input, output),
+            Some(Rung::Integers(workers, chain)) => chain.run(workers, input, output),
             None => {}
         }
         Ok(())
     }
 }
 
-fn check(precision: Precision) -> Result<(), Error> {
+/// The numbers for a network. Integers must be asked for unless they were measured to be as good, on pictures of 8 bits.
+fn numbers(network: &Network, precision: Precision, eight_bits: bool) -> Result<Numbers, Error> {
+    let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
     match precision {
-        Precision::Auto | Precision::F32 => Ok(()),
-        Precision::F16 => {
-            let reason = "this version computes in f32 only; ask for precision auto or f32".into();
-            Err(Error::Backend { backend: "cpu", reason })
-        }
+        Precision::Auto if eight_bits && network.integers_are_as_good() => Ok(Numbers::Integers),
+        Precision::Auto | Precision::F32 | Precision::Bf16 => Ok(Numbers::Floats),
+        Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),
+        Precision::Int8 if !network.activations.is_empty() => Ok(Numbers::Integers),
+        Precision::Int8 if network.luma().is_some() => refuse(format!(
+            "the weights of {} do not say how large its layers' results become, which int8 needs; measure them with \
+             training/calibrate.py or ask for precision auto",
+            network.name
+        )),
+        Precision::Int8 => refuse(format!("{} has no int8 form; ask for precision auto or f32", network.name)),
     }
 }

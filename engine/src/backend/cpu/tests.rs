@@ -54,7 +54,18 @@ fn single(block: Block, channels: usize, inputs: usize) -> Network {
     let step = Step { block, inputs: vec![0; inputs], output: 1 };
     let preset = Preset::Luma(Luma { width: 1, depth: 1, head_skip: false });
     let name = "block".into();
-    Network { name, preset, scale: 2, channels, steps: vec![step], output: 1, values: 2, parameters: 0 }
+    Network {
+        name,
+        preset,
+        scale: 2,
+        channels,
+        steps: vec![step],
+        output: 1,
+        values: 2,
+        parameters: 0,
+        activations: Vec::new(),
+        integer_loss: None,
+    }
 }
 
 fn check_block(name: &str, block: &Block, channels: usize, inputs: usize) {
@@ -166,6 +177,79 @@ fn luma_frames_that_are_cut_into_strips() {
     }
 }
 
+/// A luma network whose layers' largest values are known: found on noise, and a bit less, so that some are cut off.
+fn calibrated(luma: &Luma, scale: usize) -> Network {
+    let mut network = Network::random(Preset::Luma(luma.clone()), scale, 5);
+    let picture = &pictures(1, 40, 40)[3];
+    let mut values = vec![picture.clone()];
+    for step in &network.steps {
+        let inputs: Vec<_> = step.inputs.iter().map(|&v| &values[v]).collect();
+        let made = reference::apply(&step.block, &inputs);
+        values.push(made);
+    }
+    let largest = |v: usize| values[v].data.iter().fold(0.0_f32, |m, v| m.max(*v)) * 0.9;
+    network.activations = (1..=luma.depth + 1).map(largest).collect();
+    if luma.head_skip {
+        network.activations[luma.depth] = largest(luma.depth + 2);
+    }
+    network
+}
+
+#[test]
+fn integers_are_the_same_to_the_bit_on_every_instruction_set() {
+    let widths = [
+        (8, 3, true),
+        (16, 2, false),
+        (16, 3, true),
+        (24, 1, true),
+        (32, 2, true),
+        (40, 1, false),
+        (48, 2, true),
+        (5, 1, true),
+    ];
+    for (i, (width, depth, head_skip)) in widths.into_iter().enumerate() {
+        let network = calibrated(&Luma { width, depth, head_skip }, 2 + i % 3);
+        let sizes = if i == 0 { vec![(6, 1283), (1, 641)] } else { SIZES.to_vec() };
+        for (height, picture_width) in sizes {
+            for picture in pictures(1, height, picture_width) {
+                let truth = reference::Reference.run(&network, Precision::Int8, &picture).unwrap();
+                for isa in Isa::all() {
+                    for threads in 1..=3 {
+                        let cpu = Cpu::with_isa(isa, threads).unwrap();
+                        let made = cpu.run(&network, Precision::Int8, &picture).unwrap();
+                        let first = made.data.iter().zip(&truth.data).position(|(a, b)| a != b);
+                        let name = format!("{width} {depth} {head_skip} {height}x{picture_width}");
+                        assert_eq!(first, None, "{name} {} {threads}", isa.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn integers_are_near_floats() {
+    let network = calibrated(&Luma { width: 16, depth: 3, head_skip: true }, 2);
+    let picture = &pictures(1, 40, 40)[2];
+    let (truth, made) =
+        (reference::run(&network, picture), reference::Reference.run(&network, Precision::Int8, picture).unwrap());
+    let worst = truth.data.iter().zip(&made.data).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(worst > 0.0 && worst < 0.02, "{worst}");
+}
+
+#[test]
+fn int8_is_for_networks_whose_layers_are_known() {
+    let cpu = Cpu::new(1).unwrap();
+    let text = |network: &Network| {
+        cpu.run(network, Precision::Int8, &Tensor::zeros(network.channels, 4, 4)).unwrap_err().to_string()
+    };
+    for preset in small_presets() {
+        let luma = matches!(preset, Preset::Luma(_));
+        let text = text(&Network::random(preset, 2, 1));
+        assert!(text.contains(if luma { "calibrate.py" } else { "no int8 form" }), "{text}");
+    }
+}
+
 #[test]
 fn what_is_not_a_number_in_a_luma_network_stays_none() {
     let mut network = Network::random(Preset::Luma(Luma { width: 16, depth: 2, head_skip: true }), 2, 5);
@@ -189,14 +273,15 @@ fn lanes_share_what_is_prepared_for_as_long_as_one_has_it() {
     for preset in small_presets() {
         let network = Arc::new(Network::random(preset, 2, 9));
         let users = |ready: &Ready| match ready {
-            Ready::Chain(chain) => Arc::strong_count(chain),
+            Ready::Floats(chain) => Arc::strong_count(chain),
+            Ready::Integers(chain) => Arc::strong_count(chain),
             Ready::Program(prepared) => Arc::strong_count(prepared),
         };
-        let first = cpu.engines(vec![Some(cpu.ready(&network, (8, 8)))]).unwrap();
-        assert_eq!(users(&cpu.ready(&network, (8, 8))), 2, "{}", network.name);
-        assert_eq!(users(&cpu.ready(&network, (8, 9))), 1, "another size");
+        let first = cpu.engines(vec![Some(cpu.ready(&network, (8, 8), Numbers::Floats))]).unwrap();
+        assert_eq!(users(&cpu.ready(&network, (8, 8), Numbers::Floats)), 2, "{}", network.name);
+        assert_eq!(users(&cpu.ready(&network, (8, 9), Numbers::Floats)), 1, "another size");
         drop(first);
-        assert_eq!(users(&cpu.ready(&network, (8, 8))), 1, "nobody had it any more");
+        assert_eq!(users(&cpu.ready(&network, (8, 8), Numbers::Floats)), 1, "nobody had it any more");
     }
 }
 
@@ -204,7 +289,7 @@ fn lanes_share_what_is_prepared_for_as_long_as_one_has_it() {
 fn networks_that_take_turns_in_one_room_give_the_same_as_fresh() {
     let cpu = Cpu::new(2).unwrap();
     let networks: Vec<_> = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9)).collect();
-    let ready = networks.iter().map(|network| Some(cpu.prepare(network, (21, 30))));
+    let ready = networks.iter().map(|network| Some(cpu.prepare(network, (21, 30), Numbers::Floats)));
     let mut engines = cpu.engines(ready.collect()).unwrap();
     for turn in 0..4 {
         for (rung, network) in networks.iter().enumerate() {

@@ -72,7 +72,7 @@ impl Cuda {
             Precision::F16 => Ok(Sums::F32),
             Precision::Auto if FAST_HALF.contains(&self.device.description().compute_capability) => Ok(Sums::F16),
             Precision::Auto => Ok(Sums::F32),
-            Precision::F32 => {
+            Precision::F32 | Precision::Bf16 | Precision::Int8 => {
                 let reason = "it computes in f16 only; ask for precision auto or f16, or use backend=cpu".into();
                 Err(Error::Backend { backend: "cuda", reason })
             }

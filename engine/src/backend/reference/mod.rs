@@ -3,6 +3,7 @@
 mod attention;
 mod convolution;
 mod global;
+mod quantized;
 
 pub use global::chunk_order;
 
@@ -26,13 +27,18 @@ pub struct Reference;
 
 impl Backend for Reference {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
-        check(plan.precision)?;
-        Ok(Box::new(HostLane::new(plan, Box::new(Networks(plan.ladder.clone())), None)))
+        let networks = Networks { ladder: plan.ladder.clone(), precision: plan.precision };
+        for model in &plan.ladder {
+            if let Model::Network(network) = model {
+                check(network, plan.precision)?;
+            }
+        }
+        Ok(Box::new(HostLane::new(plan, Box::new(networks), None)))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
-        check(precision)?;
-        Ok(run(network, input))
+        check(network, precision)?;
+        Ok(run_in(network, precision, input))
     }
 
     fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
@@ -44,26 +50,38 @@ impl Backend for Reference {
     }
 
     fn describe(&self) -> String {
-        "reference (f32, 1 thread)".into()
+        "reference (1 thread)".into()
     }
 }
 
-fn check(precision: Precision) -> Result<(), Error> {
-    match precision {
-        Precision::Auto | Precision::F32 => Ok(()),
-        Precision::F16 => Err(Error::Backend { backend: "reference", reason: "it computes in f32 only".into() }),
-    }
+fn check(network: &Network, precision: Precision) -> Result<(), Error> {
+    let reason = match precision {
+        Precision::Auto | Precision::F32 => return Ok(()),
+        Precision::Int8 if network.quantized().is_some() => return Ok(()),
+        Precision::Int8 => format!("{} has no int8 form; ask for precision f32", network.name),
+        Precision::F16 | Precision::Bf16 => "it computes in f32 and int8 only".into(),
+    };
+    Err(Error::Backend { backend: "reference", reason })
 }
 
-struct Networks(Vec<Model>);
+struct Networks {
+    ladder: Vec<Model>,
+    precision: Precision,
+}
 
 impl Runner for Networks {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
-        if let Model::Network(network) = &self.0[rung] {
-            *output = run(network, input);
+        if let Model::Network(network) = &self.ladder[rung] {
+            *output = run_in(network, self.precision, input);
         }
         Ok(())
     }
+}
+
+/// A network on one tensor in numbers that it has a form in.
+fn run_in(network: &Network, precision: Precision, input: &Tensor) -> Tensor {
+    let integers = if precision == Precision::Int8 { quantized::run(network, input) } else { None };
+    integers.unwrap_or_else(|| run(network, input))
 }
 
 /// A network on one tensor. Values are dropped after their last use.

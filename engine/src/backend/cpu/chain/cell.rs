@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::ends::{head, shuffle};
-use super::winograd::{self, Finish, TILE};
+use super::ends::shuffle;
+use super::numbers::Number;
+use super::winograd::{self, Out, Pixels, SLACK, TILE};
 use super::{Chain, STRIP};
 use crate::backend::cpu::dispatch::Isa;
 use crate::backend::cpu::line::Buffer;
@@ -14,8 +15,8 @@ use crate::tensor::Tensor;
 const SEEN: usize = 3;
 
 /// Tiles `columns` of the rows of tiles `rows` of a frame.
-pub struct Cell<'a> {
-    pub chain: &'a Chain,
+pub struct Cell<'a, N: Number> {
+    pub chain: &'a Chain<N>,
     pub isa: Isa,
     pub input: &'a Tensor,
     pub rows: Range<usize>,
@@ -23,21 +24,21 @@ pub struct Cell<'a> {
     pub out: &'a Shared<'a, f32>,
 }
 
-/// Rows of a layer's result, as many as are still needed.
-struct Ring {
-    rows: Buffer,
-    /// Values of a row.
-    stride: usize,
-    /// Channels.
+/// Rows of a layer's result, as many as are still needed, each in the form that `winograd` describes: pixel `x` is the
+/// `(x + 1) % TILE`th of slot `(x + 1) / TILE`, counted from the widest layer's first.
+struct Ring<N> {
+    rows: Buffer<N>,
     channels: usize,
+    /// From one pixel of a tile to the next.
+    phase: usize,
     /// Rows of tiles.
     depth: usize,
 }
 
 /// What a worker keeps from cell to cell.
-pub struct Room {
-    rings: Vec<Ring>,
-    winograd: winograd::Room,
+pub struct Room<N: Number> {
+    rings: Vec<Ring<N>>,
+    winograd: winograd::Room<N>,
     /// Rows of the input with what lies around them.
     pixels: Vec<f32>,
     /// Rows of the last layer's result.
@@ -45,59 +46,66 @@ pub struct Room {
 }
 
 /// Tiles of the widest layer of a strip.
-fn widest(chain: &Chain) -> usize {
+fn widest<N: Number>(chain: &Chain<N>) -> usize {
     STRIP + 2 * chain.depth()
 }
 
-impl Room {
-    pub fn new(chain: &Chain) -> Self {
-        let width = widest(chain) * TILE;
-        let outputs = chain.layers.iter().map(|layer| layer.outputs());
+impl<N: Number> Room<N> {
+    pub fn new(chain: &Chain<N>) -> Self {
+        let tiles = widest(chain);
+        let outputs = chain.layers.iter().map(|layer| layer.outputs);
         let rings = std::iter::once(chain.head.outputs()).chain(outputs).enumerate().map(|(i, channels)| {
             // What is added to the last of the layers waits until that is there.
             let kept = if chain.skip && i == 0 { chain.layers.len() + 1 } else { 0 };
-            let (stride, depth) = ((width + 2) * channels, kept.max(SEEN));
-            Ring { rows: Buffer::zeros(depth * TILE * stride), stride, channels, depth }
+            // One slot more for the pixel to the right of the last tile, and one for what is written beyond.
+            let (phase, depth) = ((tiles + 2) * channels + SLACK, kept.max(SEEN));
+            Ring { rows: Buffer::zeros(depth * TILE * TILE * phase), channels, phase, depth }
         });
         let all = || chain.layers.iter().chain([&chain.tail]);
-        let (cin, outputs) = (all().map(|layer| layer.cin).max(), all().map(|layer| layer.outputs()).max());
+        let (cin, outputs) = (all().map(|layer| layer.cin).max(), all().map(|layer| layer.outputs).max());
         Self {
             rings: rings.collect(),
             winograd: winograd::Room::new(cin.unwrap_or(0), outputs.unwrap_or(0)),
-            pixels: vec![0.0; (TILE + 2) * (width + 2)],
-            last: vec![0.0; TILE * width * chain.tail.outputs()],
+            pixels: vec![0.0; (TILE + 2) * ((tiles + 1) * TILE + 2)],
+            last: vec![0.0; TILE * STRIP * TILE * chain.tail.outputs],
         }
     }
 }
 
-impl Ring {
-    /// Where a row of the frame begins; rows -1 and `height` have a place too.
-    fn start(&self, row: isize) -> usize {
+impl<N: Number> Ring<N> {
+    /// Where a row of the frame lies; rows -1 and `height` have a place too.
+    fn place(&self, row: isize) -> Range<usize> {
         let rows = (self.depth * TILE) as isize;
-        (row + TILE as isize).rem_euclid(rows) as usize * self.stride
+        let at = (row + TILE as isize).rem_euclid(rows) as usize * TILE * self.phase;
+        at..at + TILE * self.phase
     }
 
-    /// A row from the pixel at `x` on; pixel 0 is the one to the left of the widest layer.
-    fn row(&self, row: isize, x: usize) -> &[f32] {
-        &self.rows.as_slice()[self.start(row)..][..self.stride][x * self.channels..]
+    /// A row from a slot on.
+    fn row(&self, row: isize, slot: usize) -> &[N] {
+        &self.rows.as_slice()[self.place(row)][slot * self.channels..]
     }
 
-    fn row_mut(&mut self, row: isize, x: usize) -> &mut [f32] {
-        let (start, stride) = (self.start(row), self.stride);
-        &mut self.rows.as_mut_slice()[start..][..stride][x * self.channels..]
-    }
-
-    /// Four rows, from the pixel at `x` on.
-    fn rows_mut(&mut self, row: isize, x: usize) -> [&mut [f32]; TILE] {
-        let (start, stride, from) = (self.start(row), self.stride, x * self.channels);
-        let mut rows = self.rows.as_mut_slice()[start..][..TILE * stride].chunks_exact_mut(stride);
+    /// Four rows, the first of them the first of a row of tiles, from a slot on.
+    fn rows_mut(&mut self, row: isize, slot: usize) -> [&mut [N]; TILE] {
+        let (start, from) = (self.place(row).start, slot * self.channels);
+        let mut rows = self.rows.as_mut_slice()[start..].chunks_exact_mut(TILE * self.phase);
         std::array::from_fn(|_| &mut rows.next().expect("there are four")[from..])
+    }
+
+    /// Zeros at pixels `range` of a row, counted from the one to the left of the first slot's tile.
+    fn clear(&mut self, row: isize, range: Range<usize>) {
+        let place = self.place(row);
+        let row = &mut self.rows.as_mut_slice()[place];
+        for pixel in range {
+            let at = pixel % TILE * self.phase + pixel / TILE * self.channels;
+            row[at..][..self.channels].fill(N::zeroed());
+        }
     }
 }
 
-impl Cell<'_> {
+impl<N: Number> Cell<'_, N> {
     /// Computes it.
-    pub fn run(&self, room: &mut Room) {
+    pub fn run(&self, room: &mut Room<N>) {
         let depth = self.chain.depth() as isize;
         let (first, end) = (self.rows.start as isize, self.rows.end as isize);
         // Layer l follows the first at a distance of l rows of tiles, and is needed for `depth - l` of them above and below.
@@ -118,13 +126,13 @@ impl Cell<'_> {
         self.columns.start.saturating_sub(needed)..(self.columns.end + needed).min(end)
     }
 
-    /// Place of a column of the frame in the rows of the rings; the one before the widest layer's first has a place too.
-    fn place(&self, x: usize) -> usize {
-        1 + x - self.tiles(0).start * TILE
+    /// The slot of a tile in the rings.
+    fn slot(&self, tile: usize) -> usize {
+        tile - self.tiles(0).start
     }
 
     /// The row of tiles at `top` of one layer.
-    fn layer(&self, layer: usize, top: isize, room: &mut Room) {
+    fn layer(&self, layer: usize, top: isize, room: &mut Room<N>) {
         let height = self.input.height as isize;
         if layer == self.chain.depth() {
             return self.tail(top, room);
@@ -143,32 +151,29 @@ impl Cell<'_> {
     }
 
     /// Zeros for what lies outside the frame of a row of tiles and around it.
-    fn edges(&self, layer: usize, top: isize, ring: &mut Ring) {
+    fn edges(&self, layer: usize, top: isize, ring: &mut Ring<N>) {
         let (height, width) = (self.input.height as isize, self.input.width);
         let tiles = self.tiles(layer);
-        let (start, end) = (tiles.start * TILE, tiles.end * TILE);
-        let channels = ring.channels;
+        let (first, end) = (self.slot(tiles.start) * TILE, self.slot(tiles.end) * TILE);
         for y in top..top + TILE as isize {
-            let left = self.place(start) - 1;
-            let row = ring.row_mut(y, left);
-            let past = (end - start + 2) * channels;
             if !(0..height).contains(&y) {
-                row[..past].fill(0.0);
+                ring.clear(y, first..end + 2);
                 continue;
             }
-            if start == 0 {
-                row[..channels].fill(0.0);
+            if tiles.start == 0 {
+                ring.clear(y, 0..1);
             }
-            if end >= width {
-                row[(width - start + 1) * channels..past].fill(0.0);
+            if tiles.end * TILE >= width {
+                ring.clear(y, end - (tiles.end * TILE - width) + 1..end + 2);
             }
         }
     }
 
-    fn head(&self, top: isize, room: &mut Room) {
+    fn head(&self, top: isize, room: &mut Room<N>) {
         let tiles = self.tiles(0);
         let (start, count) = (tiles.start * TILE, tiles.len() * TILE);
-        let stride = count + 2;
+        // The last vectors are computed from a tile more.
+        let stride = count + TILE + 2;
         let (width, height) = (self.input.width, self.input.height as isize);
         for (row, y) in room.pixels.chunks_exact_mut(stride).zip(top - 1..=top + TILE as isize) {
             row.fill(0.0);
@@ -179,37 +184,36 @@ impl Cell<'_> {
             }
         }
         let pixels: [&[f32]; TILE + 2] = std::array::from_fn(|i| &room.pixels[i * stride..][..stride]);
-        for (i, out) in room.rings[0].rows_mut(top, self.place(start)).into_iter().enumerate() {
-            head(self.isa, &self.chain.head, [pixels[i], pixels[i + 1], pixels[i + 2]], count, out);
+        let phase = room.rings[0].phase;
+        for (i, out) in room.rings[0].rows_mut(top, 0).into_iter().enumerate() {
+            N::head(self.isa, &self.chain.head, [pixels[i], pixels[i + 1], pixels[i + 2]], tiles.len(), out, phase);
         }
     }
 
-    fn body(&self, layer: usize, top: isize, room: &mut Room) {
+    fn body(&self, layer: usize, top: isize, room: &mut Room<N>) {
         let tiles = self.tiles(layer);
-        let place = self.place(tiles.start * TILE);
+        let slot = self.slot(tiles.start);
         let (before, after) = room.rings.split_at_mut(layer);
         let added = self.chain.skip && layer == self.chain.layers.len();
-        let finish = if added {
-            Finish::ReluAdd(std::array::from_fn(|i| before[0].row(top + i as isize, place)))
-        } else {
-            Finish::Relu
-        };
-        let pixels = std::array::from_fn(|i| before[layer - 1].row(top - 1 + i as isize, place - 1));
-        let out = after[0].rows_mut(top, place);
-        winograd::rows(self.isa, &self.chain.layers[layer - 1], pixels, tiles.len(), finish, &mut room.winograd, out);
+        let added = added.then(|| std::array::from_fn(|i| before[0].row(top + i as isize, slot)));
+        let (from, to) = (&before[layer - 1], &mut after[0]);
+        let pixels = Pixels { rows: std::array::from_fn(|i| from.row(top - 1 + i as isize, slot)), phase: from.phase };
+        let phase = to.phase;
+        let out = Out { rows: to.rows_mut(top, slot), added, phase };
+        N::rows(self.isa, &self.chain.layers[layer - 1], pixels, tiles.len(), &mut room.winograd, out);
     }
 
-    fn tail(&self, top: isize, room: &mut Room) {
+    fn tail(&self, top: isize, room: &mut Room<N>) {
         let Self { chain, input, columns, .. } = self;
         let start = columns.start * TILE;
         let count = (columns.end * TILE).min(input.width) - start;
-        let ring = &room.rings[chain.layers.len()];
-        let pixels = std::array::from_fn(|i| ring.row(top - 1 + i as isize, self.place(start) - 1));
-        let outputs = chain.tail.outputs();
+        let (ring, slot) = (&room.rings[chain.layers.len()], self.slot(columns.start));
+        let pixels = Pixels { rows: std::array::from_fn(|i| ring.row(top - 1 + i as isize, slot)), phase: ring.phase };
+        let outputs = chain.tail.outputs;
         let stride = columns.len() * TILE * outputs;
         let mut rows = room.last.chunks_exact_mut(stride);
         let out = std::array::from_fn(|_| rows.next().expect("there is room for four rows"));
-        winograd::rows(self.isa, &chain.tail, pixels, columns.len(), Finish::Plain, &mut room.winograd, out);
+        N::last(self.isa, &chain.tail, pixels, columns.len(), &mut room.winograd, out);
         let (scale, top) = (chain.scale, top as usize);
         for (y, values) in (top..input.height.min(top + TILE)).zip(room.last.chunks_exact(stride)) {
             let line = &input.data[y * input.width + start..][..count];
@@ -221,7 +225,7 @@ impl Cell<'_> {
                 // SAFETY: cells do not overlap, and every task has its own.
                 unsafe { self.out.write(first..first + count * scale) }
             });
-            shuffle(scale, values, line, rows);
+            shuffle(scale, values, outputs, line, rows);
         }
     }
 }

@@ -2,15 +2,16 @@
 
 #![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
-use super::winograd::{GROUP, TILE};
-use crate::backend::cpu::dispatch::kernel;
-use crate::backend::cpu::simd::{MAX_LANES, Simd};
+use super::layer::padded;
+use super::numbers::Arithmetic;
+use super::winograd::{SLACK, TILE};
+use crate::backend::cpu::simd::Integers;
 use crate::network::Conv;
 
-/// Pixels that are computed together: with two vectors of outputs each, eight sums.
-const RUN: usize = 4;
 /// Taps of a kernel.
 const TAPS: usize = 9;
+/// Vectors of outputs that are computed together, each for the four pixels of a tile: eight sums.
+const PAIR: usize = 2;
 
 /// A 3x3 convolution of one plane with ReLU.
 pub struct Head {
@@ -20,84 +21,72 @@ pub struct Head {
 }
 
 impl Head {
-    /// Of a convolution with one channel in and whole vectors out.
-    pub fn new(conv: &Conv) -> Self {
-        assert!(
-            conv.cin == 1 && conv.kernel == 3 && conv.cout.is_multiple_of(MAX_LANES),
-            "a chain begins with a plane"
-        );
-        let weights = (0..TAPS).flat_map(|tap| (0..conv.cout).map(move |o| conv.weight[o * TAPS + tap]));
-        Self { weights: weights.collect(), bias: conv.bias.clone() }
+    /// Of a convolution with one channel in, for vectors of that many floats.
+    pub fn new(conv: &Conv, lanes: usize) -> Self {
+        assert!(conv.cin == 1 && conv.kernel == 3, "a chain begins with a plane");
+        let outputs = padded(conv.cout, lanes);
+        let mut weights = vec![0.0; TAPS * outputs];
+        for (o, kernel) in conv.weight.as_chunks::<TAPS>().0.iter().enumerate() {
+            for (tap, &weight) in kernel.iter().enumerate() {
+                weights[tap * outputs + o] = weight;
+            }
+        }
+        let mut bias = conv.bias.clone();
+        bias.resize(outputs, 0.0);
+        Self { weights, bias }
     }
 
-    /// Channels out.
+    /// Channels out, those that fill up vectors included.
     pub fn outputs(&self) -> usize {
         self.bias.len()
     }
 }
 
-kernel! {
-    /// `width` pixels of a row, from the three rows around it, which begin one pixel to the left and end as far to the
-    /// right as whole runs need.
-    pub fn head<S>(s, head: &Head, pixels: [&[f32]; 3], width: usize, out: &mut [f32]) {
-        let outputs = head.outputs();
-        assert!(pixels.iter().all(|row| row.len() >= width.next_multiple_of(RUN) + 2), "the rows hold whole runs");
-        assert!(out.len() >= width * outputs, "the result fits its row");
-        for first in (0..outputs).step_by(GROUP) {
-            let rows = [pixels[0].as_ptr(), pixels[1].as_ptr(), pixels[2].as_ptr()];
-            // SAFETY: rows and result are long enough, as checked above.
-            unsafe {
-                match GROUP.min(outputs - first) / S::LANES {
-                    1 => head_group::<S, 1>(s, head, rows, width, first, out.as_mut_ptr()),
-                    _ => head_group::<S, 2>(s, head, rows, width, first, out.as_mut_ptr()),
-                }
-            }
-        }
-    }
-}
-
-/// `N` vectors of outputs from `first` on.
-///
-/// # Safety
-/// The rows hold whole runs, the result a row of pixels.
+/// A row: `tiles` tiles from the three rows around it, which begin one pixel to the left. `out` begins at the slot of the
+/// first tile; pixels of a tile are `phase` apart, see `winograd`.
 #[inline(always)]
-unsafe fn head_group<S: Simd, const N: usize>(
+pub fn head<S: Integers, N: Arithmetic<S>>(
     s: S,
     head: &Head,
-    rows: [*const f32; 3],
-    width: usize,
-    first: usize,
-    out: *mut f32,
+    pixels: [&[f32]; 3],
+    tiles: usize,
+    out: &mut [N],
+    phase: usize,
 ) {
     let outputs = head.outputs();
-    for x in (0..width).step_by(RUN) {
-        let mut sums = [[s.splat(0.0); N]; RUN];
-        for n in 0..N {
-            // SAFETY: the bias has a value for every output.
-            let bias = unsafe { s.load(head.bias.as_ptr().add(first + n * S::LANES)) };
-            for i in 0..RUN {
-                sums[i][n] = bias;
-            }
+    // The last pair of vectors may be half of a tile more.
+    assert!(pixels.iter().all(|row| row.len() >= (tiles + 1) * TILE + 2), "the rows hold a tile more");
+    assert!(out.len() >= (TILE - 1) * phase + (tiles + 1) * outputs + SLACK, "the result fits its row");
+    let vectors = outputs / S::LANES;
+    for v in (0..tiles * vectors).step_by(PAIR) {
+        let (mut tile, mut output) = ([0; PAIR], [0; PAIR]);
+        for i in 0..PAIR {
+            (tile[i], output[i]) = ((v + i) / vectors, (v + i) % vectors * S::LANES);
         }
-        for tap in 0..TAPS {
-            let mut weights = [s.splat(0.0); N];
-            for n in 0..N {
-                // SAFETY: there is a weight for every tap and output.
-                weights[n] = unsafe { s.load(head.weights.as_ptr().add(tap * outputs + first + n * S::LANES)) };
-            }
-            for i in 0..RUN {
-                // SAFETY: the caller's promise.
-                let pixel = s.splat(unsafe { *rows[tap / 3].add(x + i + tap % 3) });
-                for n in 0..N {
-                    sums[i][n] = s.fma(pixel, weights[n], sums[i][n]);
+        // SAFETY: rows and result are long enough, as checked above; there are weights and a bias for every output.
+        unsafe {
+            let mut sums = [[s.splat(0.0); PAIR]; TILE];
+            for i in 0..PAIR {
+                let bias = s.load(head.bias.as_ptr().add(output[i]));
+                for x in 0..TILE {
+                    sums[x][i] = bias;
                 }
             }
-        }
-        for i in 0..RUN.min(width - x) {
-            for n in 0..N {
-                let at = (x + i) * outputs + first + n * S::LANES;
-                // SAFETY: the caller's promise.
-                unsafe { s.store(out.add(at), s.max(s.splat(0.0), sums[i][n])) };
+            for tap in 0..TAPS {
+                for i in 0..PAIR {
+                    let weight = s.load(head.weights.as_ptr().add(tap * outputs + output[i]));
+                    let row = pixels[tap / 3].as_ptr().add(tile[i] * TILE + tap % 3);
+                    for x in 0..TILE {
+                        sums[x][i] = N::head_fma(s, s.splat(*row.add(x)), weight, sums[x][i]);
+                    }
+                }
+            }
+            for x in 0..TILE {
+                let to = (x + 1) % TILE * phase + (x + 1) / TILE * outputs + v * S::LANES;
+                for i in (0..PAIR).step_by(N::SUMS) {
+                    let held = [N::head_end(s, sums[x][i]), N::head_end(s, sums[x][i + N::SUMS - 1])];
+                    N::store(s, out.as_mut_ptr().add(to + i * S::LANES), N::hold(s, held));
+                }
             }
         }
     }
@@ -105,20 +94,21 @@ unsafe fn head_group<S: Simd, const N: usize>(
 
 /// Puts a row of `[pixels][outputs]` into the rows of the picture that it stands for, and adds the pixel of the input that
 /// each lies in.
-pub fn shuffle(scale: usize, values: &[f32], input: &[f32], rows: [&mut [f32]; TILE]) {
+pub fn shuffle(scale: usize, values: &[f32], outputs: usize, input: &[f32], rows: [&mut [f32]; TILE]) {
     let [a, b, c, d] = rows;
     match scale {
-        2 => shuffle_by::<2, MAX_LANES>(values, input, [a, b]),
-        3 => shuffle_by::<3, GROUP>(values, input, [a, b, c]),
-        _ => shuffle_by::<4, GROUP>(values, input, [a, b, c, d]),
+        2 => shuffle_by::<2>(values, outputs, input, [a, b]),
+        3 => shuffle_by::<3>(values, outputs, input, [a, b, c]),
+        _ => shuffle_by::<4>(values, outputs, input, [a, b, c, d]),
     }
 }
 
 #[inline(always)]
-fn shuffle_by<const S: usize, const OUTPUTS: usize>(values: &[f32], input: &[f32], rows: [&mut [f32]; S]) {
-    let values = values.as_chunks::<OUTPUTS>().0;
+fn shuffle_by<const S: usize>(values: &[f32], outputs: usize, input: &[f32], rows: [&mut [f32]; S]) {
     for (i, row) in rows.into_iter().enumerate() {
-        for ((pixels, values), input) in row.as_chunks_mut::<S>().0.iter_mut().zip(values).zip(input) {
+        for ((pixels, values), input) in
+            row.as_chunks_mut::<S>().0.iter_mut().zip(values.chunks_exact(outputs)).zip(input)
+        {
             for j in 0..S {
                 pixels[j] = values[i * S + j] + input;
             }

@@ -1,4 +1,4 @@
-//! Chains of 3x3 convolutions on one plane (the luma networks), all layers over rings of rows.
+//! Chains of 3x3 convolutions on one plane (the luma networks), all layers over rings of rows, in f32 or in integers.
 //!
 //! A frame is cut into cells: strips of columns and bands of rows. A worker takes a cell from top to bottom, four rows at
 //! a time; every layer is one step of four rows behind the one that feeds it, so that what it reads is still in the cache,
@@ -7,16 +7,19 @@
 
 mod cell;
 mod ends;
+mod layer;
+mod numbers;
 mod winograd;
 
 use self::cell::Cell;
 use self::ends::Head;
-use self::winograd::{TILE, Transformed};
+use self::layer::Layer;
+use self::numbers::Number;
+use self::winograd::TILE;
 use super::dispatch::Isa;
 use super::pool::Workers;
 use super::shared::Shared;
-use super::simd::MAX_LANES;
-use crate::network::{Layers, Network};
+use crate::network::{Layers, Network, Quantized};
 use crate::tensor::Tensor;
 
 /// The most tiles of a strip's width. What a strip computes twice at its edges costs more than rings that spill into the
@@ -24,40 +27,60 @@ use crate::tensor::Tensor;
 /// 512 KiB of second-level cache).
 const STRIP: usize = 160;
 
-/// A luma network, its weights transformed.
-pub struct Chain {
+/// A luma network, its weights transformed, for one instruction set.
+pub struct Chain<N: Number> {
+    isa: Isa,
     scale: usize,
     head: Head,
-    layers: Vec<Transformed>,
-    tail: Transformed,
+    layers: Vec<Layer<N>>,
+    tail: Layer<N>,
     /// The first layer's result is added to the last but one's.
     skip: bool,
 }
 
 /// What a worker keeps.
-pub type Worker = cell::Room;
+pub type Worker<N> = cell::Room<N>;
 
-impl Chain {
-    /// None for a network that is no chain, or whose layers are no whole vectors.
-    pub fn new(network: &Network) -> Option<Self> {
+impl Chain<f32> {
+    /// None for a network that is no chain.
+    pub fn floats(isa: Isa, network: &Network) -> Option<Self> {
         let Layers { head, body, tail, skip } = network.luma()?;
-        let whole = head.cout.is_multiple_of(MAX_LANES) && !body.is_empty();
-        whole.then(|| Self {
+        let lanes = isa.lanes();
+        Some(Self {
+            isa,
             scale: network.scale,
-            head: Head::new(head),
-            layers: body.into_iter().map(Transformed::new).collect(),
-            tail: Transformed::new(tail),
+            head: Head::new(head, lanes),
+            layers: body.into_iter().map(|conv| Layer::floats(conv, lanes)).collect(),
+            tail: Layer::floats(tail, lanes),
             skip,
         })
     }
+}
 
+impl Chain<i16> {
+    /// None for a network that has no integer form.
+    pub fn integers(isa: Isa, network: &Network) -> Option<Self> {
+        let Quantized { head, body, tail, skip } = network.quantized()?;
+        let lanes = isa.lanes();
+        Some(Self {
+            isa,
+            scale: network.scale,
+            head: Head::new(&head, lanes),
+            layers: body.iter().map(|conv| Layer::integers(conv, lanes)).collect(),
+            tail: Layer::integers(&tail, lanes),
+            skip,
+        })
+    }
+}
+
+impl<N: Number> Chain<N> {
     /// Steps from the first layer to the last.
     fn depth(&self) -> usize {
         self.layers.len() + 1
     }
 
     /// Room for one worker, for frames of any size.
-    pub fn room(&self) -> Worker {
+    pub fn room(&self) -> Worker<N> {
         cell::Room::new(self)
     }
 
@@ -65,7 +88,7 @@ impl Chain {
     ///
     /// # Panics
     /// If the tensors do not fit each other, or a room is not for this chain.
-    pub fn run(&self, isa: Isa, workers: &Workers<Worker>, input: &Tensor, output: &mut Tensor) {
+    pub fn run(&self, workers: &Workers<Worker<N>>, input: &Tensor, output: &mut Tensor) {
         let (height, width) = (input.height, input.width);
         let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
         let (bands, strips) = (workers.count().min(rows), columns.div_ceil(STRIP));
@@ -75,7 +98,7 @@ impl Chain {
         workers.each(bands * strips, |task, room| {
             let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
             let (rows, columns) = (part(task / strips, bands, rows), part(task % strips, strips, columns));
-            Cell { chain: self, isa, input, rows, columns, out: &out }.run(room);
+            Cell { chain: self, isa: self.isa, input, rows, columns, out: &out }.run(room);
         });
     }
 }

@@ -2,349 +2,404 @@
 //! Algorithms for Convolutional Neural Networks", 2016, section 4.3).
 //!
 //! A tile's six by six pixels d become V = Bᵀ d B, every one of its 36 places is multiplied by its own matrix of weights,
-//! U = G g Gᵀ, over the channels, and the results M become pixels, Aᵀ M A. Channels lie next to each other, so a vector
-//! holds those of one pixel and the transforms are the same for every lane. The last column of A is 4 and the last row
-//! of G a quarter of the usual, so that no weight is much larger than the others.
+//! U = G g Gᵀ, over the channels, and the results M become pixels, Aᵀ M A. The last column of A is 4, see `layer`.
+//!
+//! A row of pixels lies as `[4][tiles][channels]`: first every fourth pixel, beginning with the one to the left of the
+//! first tile, then those after them, and so on. So the same pixel of neighbouring tiles lies side by side, and the
+//! transforms walk over tiles and channels alike, as if they were one.
 
 #![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
-use crate::backend::cpu::dispatch::kernel;
+pub use super::layer::Layer;
+use super::numbers::{Arithmetic, Number};
 use crate::backend::cpu::line::Buffer;
-use crate::backend::cpu::simd::{BLOCK, MAX_LANES, Simd};
-use crate::network::Conv;
+use crate::backend::cpu::simd::{Integers, TILES};
 
 /// Pixels of a tile's side.
 pub const TILE: usize = 4;
 /// Pixels of the square that a tile is made of.
-const SIDE: usize = TILE + 2;
+pub const SIDE: usize = TILE + 2;
 /// Places of a transformed tile.
-const PLACES: usize = SIDE * SIDE;
-/// Columns of pixels that a block of tiles is made of.
-const COLUMNS: usize = BLOCK * TILE + 2;
-/// Output channels that are computed together, where a layer has as many.
-pub const GROUP: usize = 2 * MAX_LANES;
+pub const PLACES: usize = SIDE * SIDE;
+/// Numbers that are read, and written, beyond the last tile: less than a vector.
+pub const SLACK: usize = 64;
 
-/// G.
-const G: [[f64; 3]; SIDE] = [
-    [1.0 / 4.0, 0.0, 0.0],
-    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-    [0.0, 0.0, 1.0 / 4.0],
-];
-
-/// A layer's weights: `[SIDE][outputs / group][SIDE][cin][group]`, and its bias, both filled up with zeros to whole groups.
-pub struct Transformed {
-    weights: Buffer,
-    bias: Vec<f32>,
-    /// Channels in, a multiple of [`MAX_LANES`].
-    pub cin: usize,
-    /// Output channels of a group: [`MAX_LANES`] or twice as many.
-    group: usize,
-}
-
-impl Transformed {
-    /// Of a 3x3 convolution.
-    pub fn new(conv: &Conv) -> Self {
-        assert!(conv.kernel == 3 && conv.cin.is_multiple_of(MAX_LANES), "a chain's layers are 3x3 and whole vectors");
-        let one = conv.cout <= MAX_LANES || conv.cout % GROUP == MAX_LANES;
-        let group = if one { MAX_LANES } else { GROUP };
-        let outputs = conv.cout.next_multiple_of(group);
-        let mut weights = Buffer::zeros(outputs * PLACES * conv.cin);
-        for (i, kernel) in conv.weight.as_chunks::<9>().0.iter().enumerate() {
-            let (o, c) = (i / conv.cin, i % conv.cin);
-            for (place, value) in transform(kernel).into_iter().enumerate() {
-                let (row, column) = (place / SIDE, place % SIDE);
-                let at = (((row * outputs / group + o / group) * SIDE + column) * conv.cin + c) * group + o % group;
-                weights.as_mut_slice()[at] = value;
-            }
-        }
-        let mut bias = conv.bias.clone();
-        bias.resize(outputs, 0.0);
-        Self { weights, bias, cin: conv.cin, group }
-    }
-
-    /// Output channels, those that fill up the last group included.
-    pub fn outputs(&self) -> usize {
-        self.bias.len()
-    }
-}
-
-/// U of one kernel.
-fn transform(kernel: &[f32; 9]) -> [f32; PLACES] {
-    let value = |i: usize| {
-        let (a, b) = (G[i / SIDE], G[i % SIDE]);
-        (0..9).map(|k| a[k / 3] * f64::from(kernel[k]) * b[k % 3]).sum::<f64>() as f32
-    };
-    std::array::from_fn(value)
+/// From one of a tile's pixels to the next in Bᵀ d: whole vectors.
+const fn spacing(cin: usize) -> usize {
+    ((TILES + 1) * cin).next_multiple_of(SLACK)
 }
 
 /// Room to work in.
-pub struct Room {
-    /// Bᵀ d: `[SIDE][COLUMNS][cin]`.
-    columns: Buffer,
-    /// A row of V: `[SIDE][BLOCK][cin]`.
-    spread: Buffer,
-    /// A row of M for a group of outputs: `[SIDE][BLOCK][group]`.
-    sums: Buffer,
-    /// M A: `[outputs / group][SIDE][BLOCK][TILE][group]`.
-    folded: Buffer,
+pub struct Room<N: Number> {
+    /// Bᵀ d: `[SIDE][TILE][spacing]`, `[TILES + 1][cin]` each.
+    columns: Buffer<N>,
+    /// A row of V: `[SIDE][TILES][cin]`.
+    spread: Buffer<N>,
+    /// A row of M for a group of outputs: `[SIDE][TILES][group]`.
+    sums: Buffer<N::Sum>,
+    /// M A: `[outputs / group][SIDE][TILE][TILES][group]`.
+    folded: Buffer<N::Sum>,
 }
 
-impl Room {
-    /// For layers with at most that many channels in and out, those that fill up groups included.
+impl<N: Number> Room<N> {
+    /// For layers with at most that many channels in and out.
     pub fn new(cin: usize, outputs: usize) -> Self {
         Self {
-            columns: Buffer::zeros(SIDE * COLUMNS * cin),
-            spread: Buffer::zeros(SIDE * BLOCK * cin),
-            sums: Buffer::zeros(SIDE * BLOCK * GROUP),
-            folded: Buffer::zeros(SIDE * BLOCK * TILE * outputs),
+            columns: Buffer::zeros(SIDE * TILE * spacing(cin)),
+            spread: Buffer::zeros(SIDE * TILES * cin + SLACK),
+            sums: Buffer::zeros(SIDE * TILES * outputs + SLACK),
+            folded: Buffer::zeros(SIDE * TILE * TILES * outputs + SLACK),
         }
     }
 
-    fn fits(&self, layer: &Transformed) -> bool {
-        let lengths = [&self.columns, &self.spread, &self.folded].map(|buffer| buffer.as_slice().len());
-        let needed = [SIDE * COLUMNS * layer.cin, SIDE * BLOCK * layer.cin, SIDE * BLOCK * TILE * layer.outputs()];
-        lengths.iter().zip(needed).all(|(&length, needed)| length >= needed)
+    fn fits(&self, layer: &Layer<N>) -> bool {
+        self.spread.as_slice().len() >= SIDE * TILES * layer.cin + SLACK
+            && self.sums.as_slice().len() >= SIDE * TILES * layer.outputs + SLACK
     }
 }
 
-/// What becomes of a pixel's channels.
+/// Six rows of a ring, from the slot of the first tile on.
 #[derive(Clone, Copy)]
-pub enum Finish<'a> {
-    /// Nothing.
-    Plain,
-    /// `max(0, x)`, where what is not a number stays none: it must not end as a picture.
-    Relu,
-    /// The same, and then the same pixels of these rows added.
-    ReluAdd([&'a [f32]; TILE]),
+pub struct Pixels<'a, N> {
+    pub rows: [&'a [N]; SIDE],
+    /// From one pixel of a tile to the next.
+    pub phase: usize,
 }
 
-kernel! {
-    /// Four rows of a layer: `tiles` tiles from six rows of pixels. The rows begin one pixel to the left of the first tile
-    /// and end at least one to the right of the last; `out`, and the rows of `finish`, begin at the first tile. Pixels of
-    /// the result are as far apart as the layer has outputs.
-    pub fn rows<S>(
-        s,
-        layer: &Transformed,
-        pixels: [&[f32]; SIDE],
-        tiles: usize,
-        finish: Finish<'_>,
-        room: &mut Room,
-        out: [&mut [f32]; TILE],
-    ) {
-        let outputs = layer.outputs();
-        let needed = (tiles * TILE + 2) * layer.cin;
-        assert!(pixels.iter().all(|row| row.len() >= needed), "a tile's pixels lie in its rows");
-        assert!(out.iter().all(|row| row.len() >= tiles * TILE * outputs), "a tile's results lie in its rows");
-        if let Finish::ReluAdd(rows) = finish {
-            assert!(rows.iter().all(|row| row.len() >= tiles * TILE * outputs), "so do those that are added");
-        }
-        assert!(room.fits(layer), "the room is made for the layer");
-        let mut out = out;
-        let target = out.each_mut().map(|row| row.as_mut_ptr());
-        for first in (0..tiles).step_by(BLOCK) {
-            let count = BLOCK.min(tiles - first);
-            let from = pixels.map(|row| row[first * TILE * layer.cin..].as_ptr());
-            let place = Place { first: first * TILE * outputs, count };
-            // SAFETY: the rows are long enough, as checked above, and so is the room; those of `out` are borrowed exclusively.
-            unsafe {
-                match layer.group / S::LANES {
-                    1 => block::<S, 1>(s, layer, from, finish, place, room, target),
-                    _ => block::<S, 2>(s, layer, from, finish, place, room, target),
-                }
+/// Four rows of a ring to write, from the slot of the first tile on, and rows of the same form to add to them.
+pub struct Out<'a, N> {
+    pub rows: [&'a mut [N]; TILE],
+    pub added: Option<[&'a [N]; TILE]>,
+    /// From one pixel of a tile to the next.
+    pub phase: usize,
+}
+
+/// Where a pixel's channels go.
+trait Sink<S: Integers, N: Arithmetic<S>>: Copy {
+    /// Vectors of sums that are put at once.
+    const VECTORS: usize;
+
+    /// From one tile to the next.
+    fn tile(self) -> usize;
+    /// From a tile to its pixel `x`.
+    fn pixel(self, x: usize) -> usize;
+    /// Puts sums, whose factors are `factor`, into row `y` from `at` on.
+    ///
+    /// # Safety
+    /// The row has room for them there, and the factors are readable.
+    unsafe fn put(self, s: S, sums: [N::W; 2], factor: [*const f32; 2], y: usize, at: usize);
+}
+
+/// With ReLU to rows of a ring.
+#[derive(Clone, Copy)]
+struct ToRing<N, const ADD: bool> {
+    rows: [*mut N; TILE],
+    added: [*const N; TILE],
+    phase: usize,
+    outputs: usize,
+}
+
+impl<S: Integers, N: Arithmetic<S>, const ADD: bool> Sink<S, N> for ToRing<N, ADD> {
+    const VECTORS: usize = N::SUMS;
+
+    #[inline(always)]
+    fn tile(self) -> usize {
+        self.outputs
+    }
+
+    /// A tile's first pixel is the second of those that its square has.
+    #[inline(always)]
+    fn pixel(self, x: usize) -> usize {
+        (x + 1) % TILE * self.phase + (x + 1) / TILE * self.outputs
+    }
+
+    #[inline(always)]
+    unsafe fn put(self, s: S, sums: [N::W; 2], factor: [*const f32; 2], y: usize, at: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut v = [s.splat(0.0); 2];
+            for i in 0..N::SUMS {
+                v[i] = N::float(s, sums[i], factor[i]);
             }
+            let held = N::hold(s, v);
+            let held = if ADD { N::add(s, held, N::load(s, self.added[y].add(at))) } else { held };
+            N::store(s, self.rows[y].add(at), held);
         }
     }
 }
 
-/// Where a block of tiles goes in its rows.
+/// Floats, `[pixels][outputs]`.
 #[derive(Clone, Copy)]
-struct Place {
-    /// The first value.
-    first: usize,
-    /// Tiles.
-    count: usize,
+struct ToFloats {
+    rows: [*mut f32; TILE],
+    outputs: usize,
 }
 
-/// A block of tiles, one row of V at a time: what is worked on stays in the first-level cache, through which the weights
-/// pass.
-///
-/// # Safety
-/// The rows hold the pixels of the tiles; `out`, and what is added, have room for them; the room fits the layer.
+impl<S: Integers, N: Arithmetic<S>> Sink<S, N> for ToFloats {
+    const VECTORS: usize = 1;
+
+    #[inline(always)]
+    fn tile(self) -> usize {
+        TILE * self.outputs
+    }
+
+    #[inline(always)]
+    fn pixel(self, x: usize) -> usize {
+        x * self.outputs
+    }
+
+    #[inline(always)]
+    unsafe fn put(self, s: S, sums: [N::W; 2], factor: [*const f32; 2], y: usize, at: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(self.rows[y].add(at), N::float(s, sums[0], factor[0])) };
+    }
+}
+
+/// Four rows of a layer with ReLU: `tiles` tiles.
 #[inline(always)]
-unsafe fn block<S: Simd, const N: usize>(
+pub fn rows<S: Integers, N: Arithmetic<S>>(
     s: S,
-    layer: &Transformed,
-    rows: [*const f32; SIDE],
-    finish: Finish<'_>,
-    place: Place,
-    room: &mut Room,
-    out: [*mut f32; TILE],
+    layer: &Layer<N>,
+    pixels: Pixels<'_, N>,
+    tiles: usize,
+    room: &mut Room<N>,
+    out: Out<'_, N>,
 ) {
-    let (cin, width) = (layer.cin, N * S::LANES);
-    let groups = layer.outputs() / width;
-    let (columns, spread) = (room.columns.as_mut_slice().as_mut_ptr(), room.spread.as_mut_slice().as_mut_ptr());
-    let (sums, folded) = (room.sums.as_mut_slice().as_mut_ptr(), room.folded.as_mut_slice().as_mut_ptr());
-    let mut weights = layer.weights.as_slice().as_ptr();
-    // SAFETY: the caller's promise; there are weights for every row, group and place, in this order.
+    let Out { mut rows, added, phase } = out;
+    let outputs = layer.outputs;
+    let needed = (TILE - 1) * phase + (tiles + 1) * outputs + SLACK;
+    assert!(rows.iter().all(|row| row.len() >= needed), "a tile's results lie in its rows");
+    let to = rows.each_mut().map(|row| row.as_mut_ptr());
+    // SAFETY: the rows are long enough, also those that are added; they are borrowed exclusively.
     unsafe {
-        transform_columns(s, rows, (place.count * TILE + 2) * cin, COLUMNS * cin, columns);
-        for row in 0..SIDE {
-            transform_row(s, columns.add(row * COLUMNS * cin), place.count, cin, spread);
-            for group in 0..groups {
-                for column in 0..SIDE {
-                    let target = sums.add(column * BLOCK * width);
-                    s.products::<N>(spread.add(column * BLOCK * cin), weights, cin, target);
-                    weights = weights.add(cin * width);
-                }
-                let target = folded.add((group * SIDE + row) * BLOCK * TILE * width);
-                fold::<S, N>(s, sums, place.count, target);
-            }
-        }
-        for group in 0..groups {
-            let folded = folded.add(group * SIDE * BLOCK * TILE * width);
-            finish_group::<S, N>(s, layer, group, folded, finish, place, out);
+        if let Some(added) = added {
+            assert!(added.iter().all(|row| row.len() >= needed), "so do those that are added");
+            let added = added.map(|row| row.as_ptr());
+            blocks(s, layer, pixels, tiles, room, ToRing::<N, true> { rows: to, added, phase, outputs });
+        } else {
+            let added = [std::ptr::null(); TILE];
+            blocks(s, layer, pixels, tiles, room, ToRing::<N, false> { rows: to, added, phase, outputs });
         }
     }
 }
 
-/// Bᵀ d of `len` values of six rows, to rows that are `stride` values apart.
-///
-/// # Safety
-/// The values are there to read, and to write.
+/// Four rows of the last layer, `[pixels][outputs]`: `tiles` tiles.
 #[inline(always)]
-unsafe fn transform_columns<S: Simd>(s: S, rows: [*const f32; SIDE], len: usize, stride: usize, out: *mut f32) {
-    for at in (0..len).step_by(S::LANES) {
-        let mut d = [s.splat(0.0); SIDE];
-        for i in 0..SIDE {
-            // SAFETY: the caller's promise.
-            d[i] = unsafe { s.load(rows[i].add(at)) };
-        }
-        let v = forward(s, d);
-        for i in 0..SIDE {
-            // SAFETY: the caller's promise.
-            unsafe { s.store(out.add(i * stride + at), v[i]) };
-        }
-    }
-}
-
-/// A row of V from a row of Bᵀ d.
-///
-/// # Safety
-/// The row holds the pixels of `count` tiles, `out` has room for [`BLOCK`] tiles at each of six places.
-#[inline(always)]
-unsafe fn transform_row<S: Simd>(s: S, row: *const f32, count: usize, cin: usize, out: *mut f32) {
-    for tile in 0..count {
-        for c in (0..cin).step_by(S::LANES) {
-            let mut d = [s.splat(0.0); SIDE];
-            for j in 0..SIDE {
-                // SAFETY: the caller's promise.
-                d[j] = unsafe { s.load(row.add((tile * TILE + j) * cin + c)) };
-            }
-            let v = forward(s, d);
-            for j in 0..SIDE {
-                // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((j * BLOCK + tile) * cin + c), v[j]) };
-            }
-        }
-    }
-}
-
-/// A row of M A from a row of M.
-///
-/// # Safety
-/// Both have room for [`BLOCK`] tiles of `N` vectors, at six places and at four.
-#[inline(always)]
-unsafe fn fold<S: Simd, const N: usize>(s: S, sums: *const f32, count: usize, out: *mut f32) {
-    let width = N * S::LANES;
-    for tile in 0..count {
-        for lane in (0..width).step_by(S::LANES) {
-            let mut m = [s.splat(0.0); SIDE];
-            for j in 0..SIDE {
-                // SAFETY: the caller's promise.
-                m[j] = unsafe { s.load(sums.add((j * BLOCK + tile) * width + lane)) };
-            }
-            let v = back(s, m);
-            for x in 0..TILE {
-                // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((tile * TILE + x) * width + lane), v[x]) };
-            }
-        }
-    }
-}
-
-/// The pixels of a group of outputs from M A.
-///
-/// # Safety
-/// As for [`block`].
-#[inline(always)]
-unsafe fn finish_group<S: Simd, const N: usize>(
+pub fn last<S: Integers, N: Arithmetic<S>>(
     s: S,
-    layer: &Transformed,
-    group: usize,
-    folded: *const f32,
-    finish: Finish<'_>,
-    place: Place,
-    out: [*mut f32; TILE],
+    layer: &Layer<N>,
+    pixels: Pixels<'_, N>,
+    tiles: usize,
+    room: &mut Room<N>,
+    mut out: [&mut [f32]; TILE],
 ) {
-    let (width, outputs) = (N * S::LANES, layer.outputs());
-    for x in 0..place.count * TILE {
-        for lane in (0..width).step_by(S::LANES) {
-            let mut m = [s.splat(0.0); SIDE];
-            for i in 0..SIDE {
-                // SAFETY: the caller's promise.
-                m[i] = unsafe { s.load(folded.add((i * BLOCK * TILE + x) * width + lane)) };
+    assert!(out.iter().all(|row| row.len() >= tiles * TILE * layer.outputs), "a tile's results lie in its rows");
+    let rows = out.each_mut().map(|row| row.as_mut_ptr());
+    // SAFETY: the rows are long enough, and borrowed exclusively.
+    unsafe { blocks(s, layer, pixels, tiles, room, ToFloats { rows, outputs: layer.outputs }) }
+}
+
+/// # Safety
+/// What the sink does with `tiles` tiles stays in its rows.
+#[inline(always)]
+unsafe fn blocks<S: Integers, N: Arithmetic<S>>(
+    s: S,
+    layer: &Layer<N>,
+    pixels: Pixels<'_, N>,
+    tiles: usize,
+    room: &mut Room<N>,
+    sink: impl Sink<S, N>,
+) {
+    let needed = (TILE - 1) * pixels.phase + (tiles + 1) * layer.cin + SLACK;
+    assert!(pixels.rows.iter().all(|row| row.len() >= needed), "a tile's pixels lie in its rows");
+    assert!(room.fits(layer), "the room is made for the layer");
+    for first in (0..tiles).step_by(TILES) {
+        let rows = pixels.rows.map(|row| row[first * layer.cin..].as_ptr());
+        let block = Block { first, count: TILES.min(tiles - first), rows, phase: pixels.phase };
+        // SAFETY: the rows and the room are large enough, as checked above; the rest is the caller's promise.
+        unsafe {
+            match layer.group / S::LANES {
+                1 => block.run::<S, 1>(s, layer, room, sink),
+                2 => block.run::<S, 2>(s, layer, room, sink),
+                _ => block.run::<S, 3>(s, layer, room, sink),
             }
-            // SAFETY: the bias has a value for every output.
-            let bias = unsafe { s.load(layer.bias.as_ptr().add(group * width + lane)) };
-            let v = back(s, m);
-            let at = place.first + x * outputs + group * width + lane;
-            for y in 0..TILE {
-                let v = s.add(v[y], bias);
-                // SAFETY: the caller's promise.
+        }
+    }
+}
+
+/// Some tiles of a row of tiles.
+struct Block<N> {
+    /// The first of them.
+    first: usize,
+    count: usize,
+    /// Their pixels.
+    rows: [*const N; SIDE],
+    phase: usize,
+}
+
+impl<N: Copy> Block<N> {
+    /// One row of V at a time: what is worked on stays in the first-level cache, through which the weights pass.
+    ///
+    /// # Safety
+    /// The rows hold the pixels, the sink takes what comes, the room fits the layer, whose groups are `G` vectors.
+    #[inline(always)]
+    unsafe fn run<S: Integers, const G: usize>(&self, s: S, layer: &Layer<N>, room: &mut Room<N>, sink: impl Sink<S, N>)
+    where
+        N: Arithmetic<S>,
+    {
+        let (cin, width) = (layer.cin, G * S::LANES);
+        let groups = layer.outputs / width;
+        let (columns, spread) = (room.columns.as_mut_slice().as_mut_ptr(), room.spread.as_mut_slice().as_mut_ptr());
+        let (sums, folded) = (room.sums.as_mut_slice().as_mut_ptr(), room.folded.as_mut_slice().as_mut_ptr());
+        let mut weights = layer.weights.as_slice().as_ptr();
+        // SAFETY: the caller's promise; there are weights for every row, group and place, in this order.
+        unsafe {
+            self.transform_columns(s, cin, columns);
+            for row in 0..SIDE {
+                self.transform_row(s, cin, columns.add(row * TILE * spacing(cin)), spread);
+                for group in 0..groups {
+                    for column in 0..SIDE {
+                        let start = layer.start(row * SIDE + column)[group * width..].as_ptr();
+                        let (from, to) = (spread.add(column * TILES * cin), sums.add(column * TILES * width));
+                        N::products::<G>(s, from, weights, cin, self.count, start, to);
+                        weights = weights.add(cin * width);
+                    }
+                    let target = folded.add((group * SIDE + row) * TILE * TILES * width);
+                    self.fold::<S, G>(s, sums, target);
+                }
+            }
+            for group in 0..groups {
+                let folded = folded.add(group * SIDE * TILE * TILES * width);
+                self.finish::<S, G, _>(s, layer, group, folded, sink);
+            }
+        }
+    }
+
+    /// Bᵀ d: of more pixels than a tile has where a pixel belongs to the next tile too.
+    ///
+    /// # Safety
+    /// The rows hold the pixels, `out` has room for `[SIDE][TILE][spacing]`.
+    #[inline(always)]
+    unsafe fn transform_columns<S: Integers>(&self, s: S, cin: usize, out: *mut N)
+    where
+        N: Arithmetic<S>,
+    {
+        for pixel in 0..TILE {
+            for at in (0..(self.count + 1) * cin).step_by(N::LANES) {
+                // SAFETY: the caller's promise; rows and room go on beyond the last tile.
                 unsafe {
-                    let v = match finish {
-                        Finish::Plain => v,
-                        Finish::Relu => s.max(s.splat(0.0), v),
-                        Finish::ReluAdd(rows) => s.add(s.max(s.splat(0.0), v), s.load(rows[y].as_ptr().add(at))),
-                    };
-                    s.store(out[y].add(at), v);
+                    let mut d = [N::load(s, self.rows[0].add(pixel * self.phase + at)); SIDE];
+                    for i in 1..SIDE {
+                        d[i] = N::load(s, self.rows[i].add(pixel * self.phase + at));
+                    }
+                    let v = N::forward(s, d);
+                    for i in 0..SIDE {
+                        N::store(s, out.add((i * TILE + pixel) * spacing(cin) + at), v[i]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A row of V from a row of Bᵀ d.
+    ///
+    /// # Safety
+    /// `row` holds `[TILE][spacing]`, `out` has room for `[SIDE][TILES][cin]`.
+    #[inline(always)]
+    unsafe fn transform_row<S: Integers>(&self, s: S, cin: usize, row: *const N, out: *mut N)
+    where
+        N: Arithmetic<S>,
+    {
+        for at in (0..self.count * cin).step_by(N::LANES) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut d = [N::load(s, row.add(at)); SIDE];
+                for j in 1..SIDE {
+                    d[j] = N::load(s, row.add(j % TILE * spacing(cin) + j / TILE * cin + at));
+                }
+                let v = N::forward(s, d);
+                for j in 0..SIDE {
+                    N::store(s, out.add(j * TILES * cin + at), v[j]);
+                }
+            }
+        }
+    }
+
+    /// A row of M A from a row of M, both of one group of outputs.
+    ///
+    /// # Safety
+    /// `sums` holds `[SIDE][TILES][group]`, `out` has room for `[TILE][TILES][group]`.
+    #[inline(always)]
+    unsafe fn fold<S: Integers, const G: usize>(&self, s: S, sums: *const N::Sum, out: *mut N::Sum)
+    where
+        N: Arithmetic<S>,
+    {
+        let place = TILES * G * S::LANES;
+        for at in (0..self.count * G * S::LANES).step_by(S::LANES) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let v = N::back(s, gather::<S, N>(s, sums.add(at), place));
+                for x in 0..TILE {
+                    N::store_sum(s, out.add(x * place + at), v[x]);
+                }
+            }
+        }
+    }
+
+    /// The pixels of a group of outputs from M A.
+    ///
+    /// # Safety
+    /// As for [`Block::run`].
+    #[inline(always)]
+    unsafe fn finish<S: Integers, const G: usize, T: Sink<S, N>>(
+        &self,
+        s: S,
+        layer: &Layer<N>,
+        group: usize,
+        folded: *const N::Sum,
+        sink: T,
+    ) where
+        N: Arithmetic<S>,
+    {
+        let width = G * S::LANES;
+        // Tiles whose outputs lie side by side are walked over as if they were one.
+        let (runs, len) = if sink.tile() == width { (1, self.count * width) } else { (self.count, width) };
+        let factors = layer.factor[group * width..].as_ptr();
+        for x in 0..TILE {
+            for run in 0..runs {
+                let target = (self.first + run) * sink.tile() + sink.pixel(x) + group * width;
+                for at in (0..len).step_by(T::VECTORS * S::LANES) {
+                    // SAFETY: the caller's promise; there is a factor for every output.
+                    unsafe {
+                        let from = folded.add(x * TILES * width + run * width + at);
+                        let mut v = [N::back(s, gather::<S, N>(s, from, TILE * TILES * width)); 2];
+                        let mut factor = [factors.add(at % width); 2];
+                        if T::VECTORS == 2 {
+                            v[1] = N::back(s, gather::<S, N>(s, from.add(S::LANES), TILE * TILES * width));
+                            factor[1] = factors.add((at + S::LANES) % width);
+                        }
+                        for y in 0..TILE {
+                            sink.put(s, [v[0][y], v[1][y]], factor, y, target + at);
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// Bᵀ d for one column or row.
+/// Six vectors of sums, one from each place.
+///
+/// # Safety
+/// They are readable there.
 #[inline(always)]
-fn forward<S: Simd>(s: S, d: [S::V; SIDE]) -> [S::V; SIDE] {
-    let (two, four) = (s.splat(2.0), s.splat(4.0));
-    let (minus_two, minus_four) = (s.splat(-2.0), s.splat(-4.0));
-    let even = s.sub(d[4], d[2]);
-    let odd = s.sub(d[3], d[1]);
-    let a = s.fma(d[2], minus_four, d[4]);
-    let b = s.fma(d[1], minus_four, d[3]);
-    [
-        s.fma(s.sub(d[0], d[2]), four, even),
-        s.add(a, b),
-        s.sub(a, b),
-        s.fma(odd, two, even),
-        s.fma(odd, minus_two, even),
-        s.fma(odd, minus_four, s.sub(d[5], d[3])),
-    ]
-}
-
-/// Aᵀ m for one column or row.
-#[inline(always)]
-fn back<S: Simd>(s: S, m: [S::V; SIDE]) -> [S::V; TILE] {
-    let (sum, difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-    let (far, across) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-    [
-        s.add(m[0], s.add(sum, far)),
-        s.fma(across, s.splat(2.0), difference),
-        s.fma(far, s.splat(4.0), sum),
-        s.fma(m[5], s.splat(4.0), s.fma(across, s.splat(8.0), difference)),
-    ]
+unsafe fn gather<S: Integers, N: Arithmetic<S>>(s: S, from: *const N::Sum, place: usize) -> [N::W; SIDE] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut m = [N::load_sum(s, from); SIDE];
+        for i in 1..SIDE {
+            m[i] = N::load_sum(s, from.add(i * place));
+        }
+        m
+    }
 }

@@ -145,12 +145,19 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+    unsafe fn block_products<const N: usize>(
+        self,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        start: *const f32,
+        sums: *mut f32,
+    ) {
         // SAFETY: see above.
         unsafe {
             match N {
-                2 => products_2(pixels, weights, channels, sums),
-                _ => products_plain::<Self, N>(self, pixels, weights, channels, sums),
+                2 => products_2(pixels, weights, channels, start, sums),
+                _ => products_plain::<Self, N>(self, pixels, weights, channels, start, sums),
             }
         }
     }
@@ -195,21 +202,21 @@ macro_rules! channel {
     };
 }
 
-/// [`Simd::products`] for two vectors, in assembly for the reason that `convolve` below gives.
+/// [`Simd::block_products`] for two vectors, in assembly for the reason that `convolve` below gives.
 ///
 /// # Safety
 /// As there.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, start: *const f32, sums: *mut f32) {
     const { assert!(BLOCK == 6, "the registers are for six tiles") };
     // SAFETY: the caller promises that what is read and written is there.
     unsafe {
         asm!(
-            "vxorps xmm0, xmm0, xmm0", "vxorps xmm1, xmm1, xmm1", "vxorps xmm2, xmm2, xmm2",
-            "vxorps xmm3, xmm3, xmm3", "vxorps xmm4, xmm4, xmm4", "vxorps xmm5, xmm5, xmm5",
-            "vxorps xmm6, xmm6, xmm6", "vxorps xmm7, xmm7, xmm7", "vxorps xmm8, xmm8, xmm8",
-            "vxorps xmm9, xmm9, xmm9", "vxorps xmm10, xmm10, xmm10", "vxorps xmm11, xmm11, xmm11",
+            "vmovups ymm0, [{start}]", "vmovups ymm1, [{start} + 32]",
+            "vmovaps ymm2, ymm0", "vmovaps ymm3, ymm1", "vmovaps ymm4, ymm0", "vmovaps ymm5, ymm1",
+            "vmovaps ymm6, ymm0", "vmovaps ymm7, ymm1", "vmovaps ymm8, ymm0", "vmovaps ymm9, ymm1",
+            "vmovaps ymm10, ymm0", "vmovaps ymm11, ymm1",
             "2:",
             "prefetcht0 [{u} + 512]",
             "prefetcht0 [{u} + 576]",
@@ -230,6 +237,7 @@ unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, s
             c = inout(reg) channels => _,
             s = in(reg) 4 * channels,
             m = in(reg) sums,
+            start = in(reg) start,
             out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
             out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
             out("ymm12") _, out("ymm13") _, out("ymm14") _,

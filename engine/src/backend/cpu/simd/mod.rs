@@ -3,10 +3,12 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod integers;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
+pub use integers::{Integers, TILES};
 pub use portable::Portable;
 
 /// Lanes of the widest vector of any instruction set: lines are padded for it.
@@ -16,8 +18,8 @@ pub const GROUP: usize = 4;
 /// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
 pub const TILE: usize = 3;
 
-/// Tiles of a Winograd convolution's block: with two vectors of outputs each 12 sums, too.
-pub const BLOCK: usize = 6;
+/// Tiles of a Winograd convolution whose products are summed up at once: with two vectors of outputs each 12 sums, too.
+pub const BLOCK: usize = TILES / 2;
 
 /// An instruction set. All functions are inlined into the kernel that calls them, which is compiled with the right
 /// target features.
@@ -86,16 +88,47 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { convolve_plain::<Self, K, N>(self, lines, at, weight, sums) }
     }
 
-    /// The products of a Winograd convolution at one place of [`BLOCK`] tiles:
-    /// `sums[t][o] = pixels[t][0] * weights[0][o] + pixels[t][1] * weights[1][o] + ...`, over `channels` channels and for
-    /// `N` vectors of outputs.
+    /// The products of a Winograd convolution at one place of `tiles` tiles, at the most [`TILES`]:
+    /// `sums[t][o] = start[o] + pixels[t][0] * weights[0][o] + pixels[t][1] * weights[1][o] + ...`, over `channels`
+    /// channels and for `N` vectors of outputs.
     ///
     /// # Safety
-    /// `channels` is even and not 0; `BLOCK * channels` pixels and `channels * N * LANES` weights must be readable, `BLOCK * N * LANES` sums writable.
+    /// `channels` is even and not 0; `TILES * channels` pixels, `channels * N * LANES` weights and `N * LANES` values of
+    /// `start` must be readable, `TILES * N * LANES` sums writable.
     #[inline(always)]
-    unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+    unsafe fn products<const N: usize>(
+        self,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        tiles: usize,
+        start: *const f32,
+        sums: *mut f32,
+    ) {
+        for first in (0..tiles).step_by(BLOCK) {
+            // SAFETY: the caller's promise; there is room for whole blocks.
+            unsafe {
+                let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * Self::LANES));
+                self.block_products::<N>(pixels, weights, channels, start, sums);
+            }
+        }
+    }
+
+    /// [`Simd::products`] of [`BLOCK`] tiles.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn block_products<const N: usize>(
+        self,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        start: *const f32,
+        sums: *mut f32,
+    ) {
         // SAFETY: the caller's promise.
-        unsafe { products_plain::<Self, N>(self, pixels, weights, channels, sums) }
+        unsafe { products_plain::<Self, N>(self, pixels, weights, channels, start, sums) }
     }
 
     /// The sum of all lanes, in a fixed order.
@@ -147,7 +180,7 @@ unsafe fn convolve_plain<S: Simd, const K: usize, const N: usize>(
     }
 }
 
-/// [`Simd::products`] as the compiler arranges it.
+/// [`Simd::block_products`] as the compiler arranges it.
 ///
 /// # Safety
 /// As there.
@@ -158,10 +191,17 @@ unsafe fn products_plain<S: Simd, const N: usize>(
     pixels: *const f32,
     weights: *const f32,
     channels: usize,
+    start: *const f32,
     sums: *mut f32,
 ) {
     // Channels in turn go to one of two sums each: one alone would wait for itself where N is 1.
     let mut block = [[[s.splat(0.0); N]; BLOCK]; 2];
+    for t in 0..BLOCK {
+        for n in 0..N {
+            // SAFETY: the caller's promise.
+            block[0][t][n] = unsafe { s.load(start.add(n * S::LANES)) };
+        }
+    }
     for pair in (0..channels).step_by(2) {
         for k in 0..2 {
             let c = pair + k;

@@ -1,0 +1,365 @@
+//! The numbers in which a chain is computed: f32, or integers of 16 bits with sums in 32.
+
+use super::ends::{self, Head};
+use super::winograd::{self, Layer, Out, Pixels, Room, SIDE, TILE};
+use crate::backend::cpu::dispatch::{Isa, kernel};
+use crate::backend::cpu::simd::{Integers, TILES};
+use crate::network::LIMIT;
+
+/// Numbers that a ring can hold.
+pub trait Number: bytemuck::Pod + Default + Send + Sync {
+    /// What products add up to.
+    type Sum: bytemuck::Pod + Default + Send + Sync;
+    /// Channels in that a product takes at once.
+    const PAIR: usize;
+
+    /// [`winograd::rows`].
+    fn rows(
+        isa: Isa,
+        layer: &Layer<Self>,
+        pixels: Pixels<'_, Self>,
+        tiles: usize,
+        room: &mut Room<Self>,
+        out: Out<'_, Self>,
+    );
+    /// [`winograd::last`].
+    fn last(
+        isa: Isa,
+        layer: &Layer<Self>,
+        pixels: Pixels<'_, Self>,
+        tiles: usize,
+        room: &mut Room<Self>,
+        out: [&mut [f32]; TILE],
+    );
+    /// [`ends::head`].
+    fn head(isa: Isa, head: &Head, pixels: [&[f32]; 3], tiles: usize, out: &mut [Self], phase: usize);
+}
+
+/// Numbers on an instruction set. Loads and stores need no alignment.
+pub trait Arithmetic<S: Integers>: Number {
+    /// Numbers of a ring.
+    type V: Copy;
+    /// Sums, `S::LANES` of them.
+    type W: Copy;
+    /// Numbers of a [`Arithmetic::V`].
+    const LANES: usize;
+    /// Vectors of sums that become one of numbers.
+    const SUMS: usize = Self::LANES / S::LANES;
+
+    /// # Safety
+    /// A vector is readable there.
+    unsafe fn load(s: S, from: *const Self) -> Self::V;
+    /// # Safety
+    /// A vector is writable there.
+    unsafe fn store(s: S, to: *mut Self, v: Self::V);
+    /// # Safety
+    /// A vector is readable there.
+    unsafe fn load_sum(s: S, from: *const Self::Sum) -> Self::W;
+    /// # Safety
+    /// A vector is writable there.
+    unsafe fn store_sum(s: S, to: *mut Self::Sum, w: Self::W);
+    /// Bᵀ d for one column or row.
+    fn forward(s: S, d: [Self::V; SIDE]) -> [Self::V; SIDE];
+    /// Aᵀ m for one column or row.
+    fn back(s: S, m: [Self::W; SIDE]) -> [Self::W; TILE];
+    /// The products at one place of `tiles` tiles, as of [`Integers::products_h`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn products<const N: usize>(
+        s: S,
+        pixels: *const Self,
+        weights: *const Self,
+        channels: usize,
+        tiles: usize,
+        start: *const Self::Sum,
+        sums: *mut Self::Sum,
+    );
+    /// What a ring holds of the first [`Arithmetic::SUMS`] vectors of floats: the numbers that are not negative.
+    fn hold(s: S, v: [S::V; 2]) -> Self::V;
+    /// The sum of two that are held.
+    fn add(s: S, a: Self::V, b: Self::V) -> Self::V;
+    /// Floats of sums; `factor` is that of each output.
+    ///
+    /// # Safety
+    /// A vector is readable there.
+    unsafe fn float(s: S, w: Self::W, factor: *const f32) -> S::V;
+    /// `a * b + c` in the first layer.
+    fn head_fma(s: S, a: S::V, b: S::V, c: S::V) -> S::V;
+    /// What [`Arithmetic::hold`] takes of a sum of the first layer.
+    fn head_end(s: S, v: S::V) -> S::V;
+}
+
+/// The functions of a [`Number`], each compiled for every instruction set.
+macro_rules! number {
+    ($number:ty, $sum:ty, $pair:literal, $rows:ident, $last:ident, $head:ident) => {
+        impl Number for $number {
+            type Sum = $sum;
+            const PAIR: usize = $pair;
+
+            fn rows(
+                isa: Isa,
+                layer: &Layer<Self>,
+                pixels: Pixels<'_, Self>,
+                tiles: usize,
+                room: &mut Room<Self>,
+                out: Out<'_, Self>,
+            ) {
+                $rows(isa, layer, pixels, tiles, room, out);
+            }
+
+            fn last(
+                isa: Isa,
+                layer: &Layer<Self>,
+                pixels: Pixels<'_, Self>,
+                tiles: usize,
+                room: &mut Room<Self>,
+                out: [&mut [f32]; TILE],
+            ) {
+                $last(isa, layer, pixels, tiles, room, out);
+            }
+
+            fn head(isa: Isa, head: &Head, pixels: [&[f32]; 3], tiles: usize, out: &mut [Self], phase: usize) {
+                $head(isa, head, pixels, tiles, out, phase);
+            }
+        }
+
+        kernel! {
+            fn $rows<S>(
+                s,
+                layer: &Layer<$number>,
+                pixels: Pixels<'_, $number>,
+                tiles: usize,
+                room: &mut Room<$number>,
+                out: Out<'_, $number>,
+            ) {
+                winograd::rows(s, layer, pixels, tiles, room, out);
+            }
+        }
+
+        kernel! {
+            fn $last<S>(
+                s,
+                layer: &Layer<$number>,
+                pixels: Pixels<'_, $number>,
+                tiles: usize,
+                room: &mut Room<$number>,
+                out: [&mut [f32]; TILE],
+            ) {
+                winograd::last(s, layer, pixels, tiles, room, out);
+            }
+        }
+
+        kernel! {
+            fn $head<S>(s, head: &Head, pixels: [&[f32]; 3], tiles: usize, out: &mut [$number], phase: usize) {
+                ends::head(s, head, pixels, tiles, out, phase);
+            }
+        }
+    };
+}
+number!(f32, f32, 1, rows_f32, last_f32, head_f32);
+number!(i16, i32, 2, rows_i16, last_i16, head_i16);
+
+impl<S: Integers> Arithmetic<S> for f32 {
+    type V = S::V;
+    type W = S::V;
+    const LANES: usize = S::LANES;
+
+    #[inline(always)]
+    unsafe fn load(s: S, from: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(s: S, to: *mut f32, v: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sum(s: S, from: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sum(s: S, to: *mut f32, w: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(to, w) }
+    }
+
+    #[inline(always)]
+    fn forward(s: S, d: [S::V; SIDE]) -> [S::V; SIDE] {
+        let (two, four) = (s.splat(2.0), s.splat(4.0));
+        let (minus_two, minus_four) = (s.splat(-2.0), s.splat(-4.0));
+        let even = s.sub(d[4], d[2]);
+        let odd = s.sub(d[3], d[1]);
+        let a = s.fma(d[2], minus_four, d[4]);
+        let b = s.fma(d[1], minus_four, d[3]);
+        [
+            s.fma(s.sub(d[0], d[2]), four, even),
+            s.add(a, b),
+            s.sub(a, b),
+            s.fma(odd, two, even),
+            s.fma(odd, minus_two, even),
+            s.fma(odd, minus_four, s.sub(d[5], d[3])),
+        ]
+    }
+
+    #[inline(always)]
+    fn back(s: S, m: [S::V; SIDE]) -> [S::V; TILE] {
+        let (sum, difference) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (far, across) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        [
+            s.add(m[0], s.add(sum, far)),
+            s.fma(across, s.splat(2.0), difference),
+            s.fma(far, s.splat(4.0), sum),
+            s.fma(m[5], s.splat(4.0), s.fma(across, s.splat(8.0), difference)),
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn products<const N: usize>(
+        s: S,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        tiles: usize,
+        start: *const f32,
+        sums: *mut f32,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { s.products::<N>(pixels, weights, channels, tiles, start, sums) }
+    }
+
+    /// `max(0, x)`, where what is not a number stays none: it must not end as a picture.
+    #[inline(always)]
+    fn hold(s: S, v: [S::V; 2]) -> S::V {
+        s.max(s.splat(0.0), v[0])
+    }
+
+    #[inline(always)]
+    fn add(s: S, a: S::V, b: S::V) -> S::V {
+        s.add(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn float(_: S, w: S::V, _: *const f32) -> S::V {
+        w
+    }
+
+    #[inline(always)]
+    fn head_fma(s: S, a: S::V, b: S::V, c: S::V) -> S::V {
+        s.fma(a, b, c)
+    }
+
+    #[inline(always)]
+    fn head_end(_: S, v: S::V) -> S::V {
+        v
+    }
+}
+
+impl<S: Integers> Arithmetic<S> for i16 {
+    type V = S::H;
+    type W = S::W;
+    const LANES: usize = 2 * S::LANES;
+
+    #[inline(always)]
+    unsafe fn load(s: S, from: *const i16) -> S::H {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_h(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(s: S, to: *mut i16, v: S::H) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store_h(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sum(s: S, from: *const i32) -> S::W {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_w(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sum(s: S, to: *mut i32, w: S::W) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store_w(to, w) }
+    }
+
+    #[inline(always)]
+    fn forward(s: S, d: [S::H; SIDE]) -> [S::H; SIDE] {
+        let even = s.sub_h(d[4], d[2]);
+        let odd = s.sub_h(d[3], d[1]);
+        let twice = s.add_h(odd, odd);
+        let a = s.sub_h(d[4], s.four_times_h(d[2]));
+        let b = s.sub_h(d[3], s.four_times_h(d[1]));
+        [
+            s.add_h(s.four_times_h(s.sub_h(d[0], d[2])), even),
+            s.add_h(a, b),
+            s.sub_h(a, b),
+            s.add_h(even, twice),
+            s.sub_h(even, twice),
+            s.sub_h(s.sub_h(d[5], d[3]), s.add_h(twice, twice)),
+        ]
+    }
+
+    #[inline(always)]
+    fn back(s: S, m: [S::W; SIDE]) -> [S::W; TILE] {
+        let (sum, difference) = (s.add_w(m[1], m[2]), s.sub_w(m[1], m[2]));
+        let (far, across) = (s.add_w(m[3], m[4]), s.sub_w(m[3], m[4]));
+        let twice = s.add_w(across, across);
+        [
+            s.add_w(m[0], s.add_w(sum, far)),
+            s.add_w(twice, difference),
+            s.add_w(s.four_times_w(far), sum),
+            s.add_w(s.four_times_w(s.add_w(m[5], twice)), difference),
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn products<const N: usize>(
+        s: S,
+        pixels: *const i16,
+        weights: *const i16,
+        channels: usize,
+        tiles: usize,
+        start: *const i32,
+        sums: *mut i32,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { s.products_h::<N>(pixels, weights, channels, tiles, start, sums) }
+    }
+
+    #[inline(always)]
+    fn hold(s: S, v: [S::V; 2]) -> S::H {
+        s.min_h(s.pack(v[0], v[1]), s.splat_h(LIMIT as i16))
+    }
+
+    #[inline(always)]
+    fn add(s: S, a: S::H, b: S::H) -> S::H {
+        s.min_h(s.add_h(a, b), s.splat_h(LIMIT as i16))
+    }
+
+    #[inline(always)]
+    unsafe fn float(s: S, w: S::W, factor: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        s.mul(s.to_float(w), unsafe { s.load(factor) })
+    }
+
+    /// In one rounding on every processor, so that all come to the same integers.
+    #[inline(always)]
+    fn head_fma(s: S, a: S::V, b: S::V, c: S::V) -> S::V {
+        s.exact_fma(a, b, c)
+    }
+
+    /// There is no bound to what comes in.
+    #[inline(always)]
+    fn head_end(s: S, v: S::V) -> S::V {
+        s.min(v, s.splat(f32::from(LIMIT)))
+    }
+}
+
+const _: () = assert!(TILES.is_multiple_of(2), "instruction sets with few registers take half a block");
