@@ -4,8 +4,8 @@
 //! [`kernel`].
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::Avx2;
-use super::simd::Portable;
+use super::simd::{Avx2, Avx512};
+use super::simd::{Portable, Simd as _};
 use crate::Error;
 
 /// The environment variable that forces an instruction set by name, for tests and comparisons.
@@ -21,6 +21,8 @@ pub(super) enum Level {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Isa {
@@ -28,7 +30,10 @@ impl Isa {
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self(Level::Portable(Portable))];
         #[cfg(target_arch = "x86_64")]
-        all.extend(Avx2::detect().map(|proof| Self(Level::Avx2(proof))));
+        {
+            all.extend(Avx2::detect().map(|proof| Self(Level::Avx2(proof))));
+            all.extend(Avx512::detect().map(|proof| Self(Level::Avx512(proof))));
+        }
         all
     }
 
@@ -62,6 +67,31 @@ impl Isa {
             Level::Portable(_) => "portable",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => "avx512",
+        }
+    }
+
+    /// Values of a vector.
+    pub const fn lanes(self) -> usize {
+        match self.0 {
+            Level::Portable(_) => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => Avx512::LANES,
+        }
+    }
+
+    /// The same, or one with shorter vectors, so that `channels` of a pixel are whole vectors; none if there is none.
+    pub fn dividing(self, channels: usize) -> Option<Self> {
+        if channels.is_multiple_of(self.lanes()) {
+            return Some(self);
+        }
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(proof) => Self(Level::Avx2(proof.halved())).dividing(channels),
+            _ => None,
         }
     }
 }
@@ -85,6 +115,15 @@ macro_rules! kernel {
                     }
                     // SAFETY: `proof` exists only where AVX2 and FMA were detected.
                     unsafe { avx2(proof $(, $arg)*) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                $crate::backend::cpu::dispatch::Level::Avx512(proof) => {
+                    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                    fn avx512(proof: $crate::backend::cpu::simd::Avx512 $(, $arg: $ty)*) $(-> $ret)? {
+                        body(proof $(, $arg)*)
+                    }
+                    // SAFETY: `proof` exists only where all of these were detected.
+                    unsafe { avx512(proof $(, $arg)*) }
                 }
             }
         }

@@ -84,7 +84,7 @@ impl Lent {
 
 impl Cpu {
     /// With that many threads; 0 takes as many as the process may use. The environment variable `SRUP_CPU` names an
-    /// instruction set (`portable`, `avx2`); without it the strongest is taken.
+    /// instruction set (`portable`, `avx2`, `avx512`); without it the strongest is taken.
     ///
     /// # Errors
     /// [`Error::Backend`] if `SRUP_CPU` names what is not there, or threads cannot be started.
@@ -116,7 +116,7 @@ impl Cpu {
     fn prepare(&self, network: &Network, (height, width): (usize, usize)) -> Ready {
         let threads = self.pool.current_num_threads();
         let program = || Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)));
-        Chain::new(network).map_or_else(program, |chain| Ready::Chain(Arc::new(chain)))
+        Chain::new(self.isa, network).map_or_else(program, |chain| Ready::Chain(Arc::new(chain)))
     }
 
     /// What computes the networks of a ladder; None stands for resampling.
@@ -132,7 +132,7 @@ impl Cpu {
                 Ready::Chain(chain) => Rung::Chain(Workers::new(self.pool.clone(), || chain.room()), chain),
             })
         });
-        Ok(Engines { isa: self.isa, rungs: rungs.collect(), room })
+        Ok(Engines { rungs: rungs.collect(), room })
     }
 }
 
@@ -181,7 +181,6 @@ impl Backend for Cpu {
 
 /// The networks of a ladder, one frame at a time.
 struct Engines {
-    isa: Isa,
     /// None where the rung is resampling.
     rungs: Vec<Option<Rung>>,
     /// For all programs.
@@ -198,7 +197,7 @@ impl Runner for Engines {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
         match &mut self.rungs[rung] {
             Some(Rung::Program(engine)) => engine.run(&mut self.room, input, output),
-            Some(Rung::Chain(workers, chain)) => chain.run(self.isa, workers, input, output),
+            Some(Rung::Chain(workers, chain)) => chain.run(workers, input, output),
             None => {}
         }
         Ok(())

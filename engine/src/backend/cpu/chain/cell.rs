@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::ends::{head, shuffle};
 use super::winograd::{self, Finish, TILE};
 use super::{Chain, STRIP};
-use crate::backend::cpu::dispatch::Isa;
 use crate::backend::cpu::line::Buffer;
 use crate::backend::cpu::shared::Shared;
 use crate::tensor::Tensor;
@@ -16,7 +15,6 @@ const SEEN: usize = 3;
 /// Tiles `columns` of the rows of tiles `rows` of a frame.
 pub struct Cell<'a> {
     pub chain: &'a Chain,
-    pub isa: Isa,
     pub input: &'a Tensor,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
@@ -180,7 +178,7 @@ impl Cell<'_> {
         }
         let pixels: [&[f32]; TILE + 2] = std::array::from_fn(|i| &room.pixels[i * stride..][..stride]);
         for (i, out) in room.rings[0].rows_mut(top, self.place(start)).into_iter().enumerate() {
-            head(self.isa, &self.chain.head, [pixels[i], pixels[i + 1], pixels[i + 2]], count, out);
+            head(self.chain.isa, &self.chain.head, [pixels[i], pixels[i + 1], pixels[i + 2]], count, out);
         }
     }
 
@@ -196,7 +194,15 @@ impl Cell<'_> {
         };
         let pixels = std::array::from_fn(|i| before[layer - 1].row(top - 1 + i as isize, place - 1));
         let out = after[0].rows_mut(top, place);
-        winograd::rows(self.isa, &self.chain.layers[layer - 1], pixels, tiles.len(), finish, &mut room.winograd, out);
+        winograd::rows(
+            self.chain.isa,
+            &self.chain.layers[layer - 1],
+            pixels,
+            tiles.len(),
+            finish,
+            &mut room.winograd,
+            out,
+        );
     }
 
     fn tail(&self, top: isize, room: &mut Room) {
@@ -209,7 +215,7 @@ impl Cell<'_> {
         let stride = columns.len() * TILE * outputs;
         let mut rows = room.last.chunks_exact_mut(stride);
         let out = std::array::from_fn(|_| rows.next().expect("there is room for four rows"));
-        winograd::rows(self.isa, &chain.tail, pixels, columns.len(), Finish::Plain, &mut room.winograd, out);
+        winograd::rows(self.chain.isa, &chain.tail, pixels, columns.len(), Finish::Plain, &mut room.winograd, out);
         let (scale, top) = (chain.scale, top as usize);
         for (y, values) in (top..input.height.min(top + TILE)).zip(room.last.chunks_exact(stride)) {
             let line = &input.data[y * input.width + start..][..count];
@@ -221,7 +227,7 @@ impl Cell<'_> {
                 // SAFETY: cells do not overlap, and every task has its own.
                 unsafe { self.out.write(first..first + count * scale) }
             });
-            shuffle(scale, values, line, rows);
+            shuffle(scale, outputs, values, line, rows);
         }
     }
 }

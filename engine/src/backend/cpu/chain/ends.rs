@@ -2,9 +2,9 @@
 
 #![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
-use super::winograd::{GROUP, TILE};
+use super::winograd::TILE;
 use crate::backend::cpu::dispatch::kernel;
-use crate::backend::cpu::simd::{MAX_LANES, Simd};
+use crate::backend::cpu::simd::Simd;
 use crate::network::Conv;
 
 /// Pixels that are computed together: with two vectors of outputs each, eight sums.
@@ -22,10 +22,7 @@ pub struct Head {
 impl Head {
     /// Of a convolution with one channel in and whole vectors out.
     pub fn new(conv: &Conv) -> Self {
-        assert!(
-            conv.cin == 1 && conv.kernel == 3 && conv.cout.is_multiple_of(MAX_LANES),
-            "a chain begins with a plane"
-        );
+        assert!(conv.cin == 1 && conv.kernel == 3, "a chain begins with a plane");
         let weights = (0..TAPS).flat_map(|tap| (0..conv.cout).map(move |o| conv.weight[o * TAPS + tap]));
         Self { weights: weights.collect(), bias: conv.bias.clone() }
     }
@@ -42,12 +39,12 @@ kernel! {
     pub fn head<S>(s, head: &Head, pixels: [&[f32]; 3], width: usize, out: &mut [f32]) {
         let outputs = head.outputs();
         assert!(pixels.iter().all(|row| row.len() >= width.next_multiple_of(RUN) + 2), "the rows hold whole runs");
-        assert!(out.len() >= width * outputs, "the result fits its row");
-        for first in (0..outputs).step_by(GROUP) {
+        assert!(out.len() >= width * outputs && outputs.is_multiple_of(S::LANES), "the result fits its row");
+        for first in (0..outputs).step_by(2 * S::LANES) {
             let rows = [pixels[0].as_ptr(), pixels[1].as_ptr(), pixels[2].as_ptr()];
             // SAFETY: rows and result are long enough, as checked above.
             unsafe {
-                match GROUP.min(outputs - first) / S::LANES {
+                match (outputs - first) / S::LANES {
                     1 => head_group::<S, 1>(s, head, rows, width, first, out.as_mut_ptr()),
                     _ => head_group::<S, 2>(s, head, rows, width, first, out.as_mut_ptr()),
                 }
@@ -103,14 +100,16 @@ unsafe fn head_group<S: Simd, const N: usize>(
     }
 }
 
-/// Puts a row of `[pixels][outputs]` into the rows of the picture that it stands for, and adds the pixel of the input that
+/// Puts a row of `[pixels][outputs]`, the filled-up ones included, into the rows of the picture that it stands for, and adds the pixel of the input that
 /// each lies in.
-pub fn shuffle(scale: usize, values: &[f32], input: &[f32], rows: [&mut [f32]; TILE]) {
+pub fn shuffle(scale: usize, outputs: usize, values: &[f32], input: &[f32], rows: [&mut [f32]; TILE]) {
     let [a, b, c, d] = rows;
-    match scale {
-        2 => shuffle_by::<2, MAX_LANES>(values, input, [a, b]),
-        3 => shuffle_by::<3, GROUP>(values, input, [a, b, c]),
-        _ => shuffle_by::<4, GROUP>(values, input, [a, b, c, d]),
+    match (scale, outputs) {
+        (2, 8) => shuffle_by::<2, 8>(values, input, [a, b]),
+        (2, 16) => shuffle_by::<2, 16>(values, input, [a, b]),
+        (3, 16) => shuffle_by::<3, 16>(values, input, [a, b, c]),
+        (4, 16) => shuffle_by::<4, 16>(values, input, [a, b, c, d]),
+        _ => unreachable!("a tail of {outputs} values for a scale of {scale}"),
     }
 }
 

@@ -15,7 +15,6 @@ use self::winograd::{TILE, Transformed};
 use super::dispatch::Isa;
 use super::pool::Workers;
 use super::shared::Shared;
-use super::simd::MAX_LANES;
 use crate::network::{Layers, Network};
 use crate::tensor::Tensor;
 
@@ -26,6 +25,8 @@ const STRIP: usize = 160;
 
 /// A luma network, its weights transformed.
 pub struct Chain {
+    /// What it runs on.
+    isa: Isa,
     scale: usize,
     head: Head,
     layers: Vec<Transformed>,
@@ -38,15 +39,16 @@ pub struct Chain {
 pub type Worker = cell::Room;
 
 impl Chain {
-    /// None for a network that is no chain, or whose layers are no whole vectors.
-    pub fn new(network: &Network) -> Option<Self> {
+    /// None for a network that is no chain, or whose layers are no whole vectors of any instruction set up to that one.
+    pub fn new(isa: Isa, network: &Network) -> Option<Self> {
         let Layers { head, body, tail, skip } = network.luma()?;
-        let whole = head.cout.is_multiple_of(MAX_LANES) && !body.is_empty();
-        whole.then(|| Self {
+        let isa = isa.dividing(head.cout).filter(|_| !body.is_empty())?;
+        Some(Self {
+            isa,
             scale: network.scale,
             head: Head::new(head),
-            layers: body.into_iter().map(Transformed::new).collect(),
-            tail: Transformed::new(tail),
+            layers: body.into_iter().map(|conv| Transformed::new(conv, isa.lanes())).collect(),
+            tail: Transformed::new(tail, isa.lanes()),
             skip,
         })
     }
@@ -65,7 +67,7 @@ impl Chain {
     ///
     /// # Panics
     /// If the tensors do not fit each other, or a room is not for this chain.
-    pub fn run(&self, isa: Isa, workers: &Workers<Worker>, input: &Tensor, output: &mut Tensor) {
+    pub fn run(&self, workers: &Workers<Worker>, input: &Tensor, output: &mut Tensor) {
         let (height, width) = (input.height, input.width);
         let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
         let (bands, strips) = (workers.count().min(rows), columns.div_ceil(STRIP));
@@ -75,7 +77,7 @@ impl Chain {
         workers.each(bands * strips, |task, room| {
             let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
             let (rows, columns) = (part(task / strips, bands, rows), part(task % strips, strips, columns));
-            Cell { chain: self, isa, input, rows, columns, out: &out }.run(room);
+            Cell { chain: self, input, rows, columns, out: &out }.run(room);
         });
     }
 }

@@ -10,7 +10,7 @@
 
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Buffer;
-use crate::backend::cpu::simd::{BLOCK, MAX_LANES, Simd};
+use crate::backend::cpu::simd::{MAX_BLOCK, Simd};
 use crate::network::Conv;
 
 /// Pixels of a tile's side.
@@ -19,10 +19,10 @@ pub const TILE: usize = 4;
 const SIDE: usize = TILE + 2;
 /// Places of a transformed tile.
 const PLACES: usize = SIDE * SIDE;
-/// Columns of pixels that a block of tiles is made of.
-const COLUMNS: usize = BLOCK * TILE + 2;
-/// Output channels that are computed together, where a layer has as many.
-pub const GROUP: usize = 2 * MAX_LANES;
+/// Columns of pixels that a block of so many tiles is made of.
+const fn columns(block: usize) -> usize {
+    block * TILE + 2
+}
 
 /// G.
 const G: [[f64; 3]; SIDE] = [
@@ -38,18 +38,18 @@ const G: [[f64; 3]; SIDE] = [
 pub struct Transformed {
     weights: Buffer,
     bias: Vec<f32>,
-    /// Channels in, a multiple of [`MAX_LANES`].
+    /// Channels in, whole vectors.
     pub cin: usize,
-    /// Output channels of a group: [`MAX_LANES`] or twice as many.
+    /// Output channels that are computed together: a vector or two.
     group: usize,
 }
 
 impl Transformed {
-    /// Of a 3x3 convolution.
-    pub fn new(conv: &Conv) -> Self {
-        assert!(conv.kernel == 3 && conv.cin.is_multiple_of(MAX_LANES), "a chain's layers are 3x3 and whole vectors");
-        let one = conv.cout <= MAX_LANES || conv.cout % GROUP == MAX_LANES;
-        let group = if one { MAX_LANES } else { GROUP };
+    /// Of a 3x3 convolution, for vectors of so many values.
+    pub fn new(conv: &Conv, lanes: usize) -> Self {
+        assert!(conv.kernel == 3 && conv.cin.is_multiple_of(lanes), "a chain's layers are 3x3 and whole vectors");
+        let one = conv.cout <= lanes || conv.cout % (2 * lanes) == lanes;
+        let group = if one { lanes } else { 2 * lanes };
         let outputs = conv.cout.next_multiple_of(group);
         let mut weights = Buffer::zeros(outputs * PLACES * conv.cin);
         for (i, kernel) in conv.weight.as_chunks::<9>().0.iter().enumerate() {
@@ -82,13 +82,13 @@ fn transform(kernel: &[f32; 9]) -> [f32; PLACES] {
 
 /// Room to work in.
 pub struct Room {
-    /// Bᵀ d: `[SIDE][COLUMNS][cin]`.
+    /// Bᵀ d: `[SIDE][columns][cin]`.
     columns: Buffer,
-    /// A row of V: `[SIDE][BLOCK][cin]`.
+    /// A row of V: `[SIDE][block][cin]`.
     spread: Buffer,
-    /// A row of M for a group of outputs: `[SIDE][BLOCK][group]`.
+    /// A row of M for a group of outputs: `[SIDE][block][group]`.
     sums: Buffer,
-    /// M A: `[outputs / group][SIDE][BLOCK][TILE][group]`.
+    /// M A: `[outputs / group][SIDE][block][TILE][group]`.
     folded: Buffer,
 }
 
@@ -96,16 +96,16 @@ impl Room {
     /// For layers with at most that many channels in and out, those that fill up groups included.
     pub fn new(cin: usize, outputs: usize) -> Self {
         Self {
-            columns: Buffer::zeros(SIDE * COLUMNS * cin),
-            spread: Buffer::zeros(SIDE * BLOCK * cin),
-            sums: Buffer::zeros(SIDE * BLOCK * GROUP),
-            folded: Buffer::zeros(SIDE * BLOCK * TILE * outputs),
+            columns: Buffer::zeros(SIDE * columns(MAX_BLOCK) * cin),
+            spread: Buffer::zeros(SIDE * MAX_BLOCK * cin),
+            sums: Buffer::zeros(SIDE * MAX_BLOCK * outputs),
+            folded: Buffer::zeros(SIDE * MAX_BLOCK * TILE * outputs),
         }
     }
 
     fn fits(&self, layer: &Transformed) -> bool {
-        let lengths = [&self.columns, &self.spread, &self.folded].map(|buffer| buffer.as_slice().len());
-        let needed = [SIDE * COLUMNS * layer.cin, SIDE * BLOCK * layer.cin, SIDE * BLOCK * TILE * layer.outputs()];
+        let lengths = [&self.columns, &self.folded].map(|buffer| buffer.as_slice().len());
+        let needed = [SIDE * columns(MAX_BLOCK) * layer.cin, SIDE * MAX_BLOCK * TILE * layer.outputs()];
         lengths.iter().zip(needed).all(|(&length, needed)| length >= needed)
     }
 }
@@ -144,13 +144,15 @@ kernel! {
         assert!(room.fits(layer), "the room is made for the layer");
         let mut out = out;
         let target = out.each_mut().map(|row| row.as_mut_ptr());
-        for first in (0..tiles).step_by(BLOCK) {
-            let count = BLOCK.min(tiles - first);
+        let vectors = layer.group / S::LANES;
+        let size = S::BLOCKS[vectors - 1];
+        for first in (0..tiles).step_by(size) {
+            let count = size.min(tiles - first);
             let from = pixels.map(|row| row[first * TILE * layer.cin..].as_ptr());
             let place = Place { first: first * TILE * outputs, count };
             // SAFETY: the rows are long enough, as checked above, and so is the room; those of `out` are borrowed exclusively.
             unsafe {
-                match layer.group / S::LANES {
+                match vectors {
                     1 => block::<S, 1>(s, layer, from, finish, place, room, target),
                     _ => block::<S, 2>(s, layer, from, finish, place, room, target),
                 }
@@ -185,26 +187,28 @@ unsafe fn block<S: Simd, const N: usize>(
 ) {
     let (cin, width) = (layer.cin, N * S::LANES);
     let groups = layer.outputs() / width;
-    let (columns, spread) = (room.columns.as_mut_slice().as_mut_ptr(), room.spread.as_mut_slice().as_mut_ptr());
+    let (transformed, spread) = (room.columns.as_mut_slice().as_mut_ptr(), room.spread.as_mut_slice().as_mut_ptr());
     let (sums, folded) = (room.sums.as_mut_slice().as_mut_ptr(), room.folded.as_mut_slice().as_mut_ptr());
     let mut weights = layer.weights.as_slice().as_ptr();
+    let size = S::BLOCKS[N - 1];
+    let stride = columns(size) * cin;
     // SAFETY: the caller's promise; there are weights for every row, group and place, in this order.
     unsafe {
-        transform_columns(s, rows, (place.count * TILE + 2) * cin, COLUMNS * cin, columns);
+        transform_columns(s, rows, (place.count * TILE + 2) * cin, stride, transformed);
         for row in 0..SIDE {
-            transform_row(s, columns.add(row * COLUMNS * cin), place.count, cin, spread);
+            transform_row(s, transformed.add(row * stride), place.count, cin, size, spread);
             for group in 0..groups {
                 for column in 0..SIDE {
-                    let target = sums.add(column * BLOCK * width);
-                    s.products::<N>(spread.add(column * BLOCK * cin), weights, cin, target);
+                    let target = sums.add(column * size * width);
+                    s.products::<N>(spread.add(column * size * cin), weights, cin, place.count, target);
                     weights = weights.add(cin * width);
                 }
-                let target = folded.add((group * SIDE + row) * BLOCK * TILE * width);
+                let target = folded.add((group * SIDE + row) * size * TILE * width);
                 fold::<S, N>(s, sums, place.count, target);
             }
         }
         for group in 0..groups {
-            let folded = folded.add(group * SIDE * BLOCK * TILE * width);
+            let folded = folded.add(group * SIDE * size * TILE * width);
             finish_group::<S, N>(s, layer, group, folded, finish, place, out);
         }
     }
@@ -233,9 +237,9 @@ unsafe fn transform_columns<S: Simd>(s: S, rows: [*const f32; SIDE], len: usize,
 /// A row of V from a row of Bᵀ d.
 ///
 /// # Safety
-/// The row holds the pixels of `count` tiles, `out` has room for [`BLOCK`] tiles at each of six places.
+/// The row holds the pixels of `count` tiles, `out` has room for a block of `size` tiles at each of six places.
 #[inline(always)]
-unsafe fn transform_row<S: Simd>(s: S, row: *const f32, count: usize, cin: usize, out: *mut f32) {
+unsafe fn transform_row<S: Simd>(s: S, row: *const f32, count: usize, cin: usize, size: usize, out: *mut f32) {
     for tile in 0..count {
         for c in (0..cin).step_by(S::LANES) {
             let mut d = [s.splat(0.0); SIDE];
@@ -246,7 +250,7 @@ unsafe fn transform_row<S: Simd>(s: S, row: *const f32, count: usize, cin: usize
             let v = forward(s, d);
             for j in 0..SIDE {
                 // SAFETY: the caller's promise.
-                unsafe { s.store(out.add((j * BLOCK + tile) * cin + c), v[j]) };
+                unsafe { s.store(out.add((j * size + tile) * cin + c), v[j]) };
             }
         }
     }
@@ -255,7 +259,7 @@ unsafe fn transform_row<S: Simd>(s: S, row: *const f32, count: usize, cin: usize
 /// A row of M A from a row of M.
 ///
 /// # Safety
-/// Both have room for [`BLOCK`] tiles of `N` vectors, at six places and at four.
+/// Both have room for a block of tiles of `N` vectors, at six places and at four.
 #[inline(always)]
 unsafe fn fold<S: Simd, const N: usize>(s: S, sums: *const f32, count: usize, out: *mut f32) {
     let width = N * S::LANES;
@@ -264,7 +268,7 @@ unsafe fn fold<S: Simd, const N: usize>(s: S, sums: *const f32, count: usize, ou
             let mut m = [s.splat(0.0); SIDE];
             for j in 0..SIDE {
                 // SAFETY: the caller's promise.
-                m[j] = unsafe { s.load(sums.add((j * BLOCK + tile) * width + lane)) };
+                m[j] = unsafe { s.load(sums.add((j * S::BLOCKS[N - 1] + tile) * width + lane)) };
             }
             let v = back(s, m);
             for x in 0..TILE {
@@ -295,7 +299,7 @@ unsafe fn finish_group<S: Simd, const N: usize>(
             let mut m = [s.splat(0.0); SIDE];
             for i in 0..SIDE {
                 // SAFETY: the caller's promise.
-                m[i] = unsafe { s.load(folded.add((i * BLOCK * TILE + x) * width + lane)) };
+                m[i] = unsafe { s.load(folded.add((i * S::BLOCKS[N - 1] * TILE + x) * width + lane)) };
             }
             // SAFETY: the bias has a value for every output.
             let bias = unsafe { s.load(layer.bias.as_ptr().add(group * width + lane)) };

@@ -9,7 +9,7 @@ use super::tiles;
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::{Line, Taps};
 use crate::backend::cpu::math::gelu;
-use crate::backend::cpu::simd::{GROUP, Simd, TILE};
+use crate::backend::cpu::simd::{GROUP, Simd};
 use crate::network::{Activation, Conv};
 
 /// Weights in the order in which tiles read them.
@@ -58,7 +58,7 @@ kernel! {
     pub fn conv<S>(s, taps: Taps<'_>, p: &PackedConv, range: Range<usize>, activation: Activation, out: &mut [f32]) {
         let line = taps.line();
         check(&taps, p, &range, out.len());
-        tiles!(TILE, S::LANES, range, |x, N| {
+        tiles!(S::TILE, [4, 3, 1], S::LANES, range, |x, N| {
             for group in 0..p.cout.div_ceil(GROUP) {
                 let at = line.left + x;
                 // SAFETY: `check` has compared all sizes.

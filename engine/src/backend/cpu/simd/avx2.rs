@@ -3,7 +3,9 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{BLOCK, GROUP, Simd, TILE, convolve_plain, products_plain};
+use super::{GROUP, PLAIN_BLOCK, Simd, convolve_plain, products_plain};
+
+const TILE: usize = Avx2::TILE;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +147,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+    unsafe fn products<const N: usize>(
+        self,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        _tiles: usize,
+        sums: *mut f32,
+    ) {
         // SAFETY: see above.
         unsafe {
             match N {
@@ -202,7 +211,7 @@ macro_rules! channel {
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
-    const { assert!(BLOCK == 6, "the registers are for six tiles") };
+    const { assert!(PLAIN_BLOCK == 6, "the registers are for six tiles") };
     // SAFETY: the caller promises that what is read and written is there.
     unsafe {
         asm!(

@@ -3,21 +3,24 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
 pub use portable::Portable;
 
 /// Lanes of the widest vector of any instruction set: lines are padded for it.
-pub const MAX_LANES: usize = 8;
+pub const MAX_LANES: usize = 16;
 /// Output channels of a convolution's tile.
 pub const GROUP: usize = 4;
-/// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
-pub const TILE: usize = 3;
-
-/// Tiles of a Winograd convolution's block: with two vectors of outputs each 12 sums, too.
-pub const BLOCK: usize = 6;
+/// The most vectors of a convolution's tile.
+pub const MAX_TILE: usize = 4;
+/// The most tiles of a Winograd convolution's block.
+pub const MAX_BLOCK: usize = 12;
 
 /// An instruction set. All functions are inlined into the kernel that calls them, which is compiled with the right
 /// target features.
@@ -26,6 +29,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// Values of a vector, [`MAX_LANES`] at the most.
     const LANES: usize;
+    /// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
+    const TILE: usize = 3;
+    /// Tiles of a Winograd convolution's block, for one vector of outputs and for two: with two vectors 12 sums, too.
+    const BLOCKS: [usize; 2] = [PLAIN_BLOCK; 2];
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::V;
@@ -86,14 +93,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { convolve_plain::<Self, K, N>(self, lines, at, weight, sums) }
     }
 
-    /// The products of a Winograd convolution at one place of [`BLOCK`] tiles:
+    /// The products of a Winograd convolution at one place of a block of tiles:
     /// `sums[t][o] = pixels[t][0] * weights[0][o] + pixels[t][1] * weights[1][o] + ...`, over `channels` channels and for
-    /// `N` vectors of outputs.
+    /// `N` vectors of outputs, of which there is one or two. Only the first `tiles` of the block are needed.
     ///
     /// # Safety
-    /// `channels` is even and not 0; `BLOCK * channels` pixels and `channels * N * LANES` weights must be readable, `BLOCK * N * LANES` sums writable.
+    /// `channels` is even and not 0; `B * channels` pixels and `channels * N * LANES` weights must be readable,
+    /// `B * N * LANES` sums writable, where B is `BLOCKS[N - 1]`.
     #[inline(always)]
-    unsafe fn products<const N: usize>(self, pixels: *const f32, weights: *const f32, channels: usize, sums: *mut f32) {
+    unsafe fn products<const N: usize>(
+        self,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        _tiles: usize,
+        sums: *mut f32,
+    ) {
         // SAFETY: the caller's promise.
         unsafe { products_plain::<Self, N>(self, pixels, weights, channels, sums) }
     }
@@ -147,10 +162,13 @@ unsafe fn convolve_plain<S: Simd, const K: usize, const N: usize>(
     }
 }
 
+/// Tiles of a block for which the compiler arranges the products.
+const PLAIN_BLOCK: usize = 6;
+
 /// [`Simd::products`] as the compiler arranges it.
 ///
 /// # Safety
-/// As there.
+/// As there, B being [`PLAIN_BLOCK`].
 #[expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 #[inline(always)]
 unsafe fn products_plain<S: Simd, const N: usize>(
@@ -161,7 +179,7 @@ unsafe fn products_plain<S: Simd, const N: usize>(
     sums: *mut f32,
 ) {
     // Channels in turn go to one of two sums each: one alone would wait for itself where N is 1.
-    let mut block = [[[s.splat(0.0); N]; BLOCK]; 2];
+    let mut block = [[[s.splat(0.0); N]; PLAIN_BLOCK]; 2];
     for pair in (0..channels).step_by(2) {
         for k in 0..2 {
             let c = pair + k;
@@ -171,7 +189,7 @@ unsafe fn products_plain<S: Simd, const N: usize>(
                 for n in 0..N {
                     weight[n] = s.load(weights.add((c * N + n) * S::LANES));
                 }
-                for t in 0..BLOCK {
+                for t in 0..PLAIN_BLOCK {
                     let pixel = s.splat(*pixels.add(t * channels + c));
                     for n in 0..N {
                         block[k][t][n] = s.fma(pixel, weight[n], block[k][t][n]);
@@ -180,7 +198,7 @@ unsafe fn products_plain<S: Simd, const N: usize>(
             }
         }
     }
-    for t in 0..BLOCK {
+    for t in 0..PLAIN_BLOCK {
         for n in 0..N {
             // SAFETY: the caller's promise.
             unsafe { s.store(sums.add((t * N + n) * S::LANES), s.add(block[0][t][n], block[1][t][n])) };
