@@ -143,4 +143,14 @@ mod tests {
         let text = Isa::named("abacus").unwrap_err().to_string();
         assert!(text.contains("SRUP_CPU=abacus") && text.contains("portable"), "{text}");
     }
+
+    #[test]
+    fn channels_that_are_no_whole_vectors_get_shorter_ones() {
+        for isa in Isa::all() {
+            assert_eq!(isa.dividing(48), Some(isa));
+            let half = isa.dividing(24).unwrap();
+            assert!(half.lanes() == 8 && (half == isa || isa.lanes() == 16), "{}", isa.name());
+            assert_eq!(isa.dividing(20), None);
+        }
+    }
 }

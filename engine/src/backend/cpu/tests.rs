@@ -27,7 +27,7 @@ fn pictures(channels: usize, height: usize, width: usize) -> Vec<Tensor> {
     [vec![0.0; len], vec![1.0; len], ramp, noise].map(|d| Tensor::from_vec(channels, height, width, d)).into()
 }
 
-const SIZES: [(usize, usize); 8] = [(1, 1), (1, 37), (41, 1), (2, 3), (7, 8), (19, 23), (33, 25), (50, 49)];
+const SIZES: [(usize, usize); 9] = [(1, 1), (1, 37), (41, 1), (2, 3), (7, 8), (19, 23), (33, 25), (50, 49), (9, 113)];
 
 /// Compares all instruction sets and several numbers of threads: with the reference, and with each other bit by bit.
 fn check(name: &str, network: &Network, input: &Tensor) {
@@ -131,6 +131,8 @@ fn small_presets() -> Vec<Preset> {
         Preset::Luma(Luma { width: 16, depth: 3, head_skip: false }),
         Preset::Luma(Luma { width: 24, depth: 2, head_skip: true }),
         Preset::Luma(Luma { width: 8, depth: 1, head_skip: true }),
+        Preset::Luma(Luma { width: 32, depth: 2, head_skip: true }),
+        Preset::Luma(Luma { width: 48, depth: 1, head_skip: false }),
         Preset::Sdan(Sdan { dim: 10, blocks: 2, steps: 2, distill: 3, lka }),
         Preset::Dlgsanet(dlgsanet(9)),
         Preset::Dlgsanet(dlgsanet(96)),

@@ -57,7 +57,7 @@ kernel! {
         assert!(line.left >= p.window / 2 && reduced.line() == line, "the margin is as wide as the kernel reaches");
         for (g, expand) in p.expand.iter().enumerate() {
             let first = g * p.group_channels;
-            tiles!(S::TILE, [4, 3, 1], S::LANES, 0..line.width, |x, N| {
+            tiles!(S::TILES[0], [4, 3, 1], S::LANES, 0..line.width, |x, N| {
                 conv1x1_tile::<S, N>(s, reduced, expand, x, scratch);
                 let mut c = 0;
                 while c < p.group_channels {

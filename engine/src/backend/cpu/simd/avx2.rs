@@ -5,7 +5,8 @@ use std::arch::x86_64::*;
 
 use super::{GROUP, PLAIN_BLOCK, Simd, convolve_plain, products_plain};
 
-const TILE: usize = Avx2::TILE;
+/// Vectors of a tile that is computed in assembly.
+const TILE: usize = 3;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

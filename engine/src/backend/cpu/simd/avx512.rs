@@ -29,7 +29,10 @@ impl Avx512 {
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
-    const TILE: usize = 4;
+    // A 3x3 convolution reads most vectors across two cache lines: more channels for each are worth more than whole tiles
+    // (82 in place of 64 GMAC/s with 64 channels on a Sapphire Rapids; a 1x1 convolution gains nothing).
+    const TILES: [usize; 2] = [4, 3];
+    const PAIRS: bool = true;
     const BLOCKS: [usize; 2] = [12, 6];
 
     #[inline(always)]
@@ -144,12 +147,39 @@ impl Simd for Avx512 {
         sums: &mut [[__m512; N]; GROUP],
     ) {
         for (i, &line) in lines.iter().enumerate() {
-            // SAFETY: see above; a prefetch may be of any address.
+            prefetch::<N>(line.wrapping_add(at));
+            // SAFETY: the caller's promise.
+            unsafe { convolve_plain::<Self, K, N>(self, &[line], at, weight.add(i * K * GROUP), sums) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn convolve_pair<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        [mut first, mut second]: [*const f32; 2],
+        sums: &mut [[[__m512; N]; GROUP]; 2],
+    ) {
+        let [a, b] = sums;
+        for &line in lines {
+            prefetch::<N>(line.wrapping_add(at));
+            // SAFETY: the caller's promise.
             unsafe {
-                for n in N..2 * N {
-                    _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(at + n * Self::LANES).cast());
+                for tap in 0..K {
+                    let mut v = [self.splat(0.0); N];
+                    for (n, v) in v.iter_mut().enumerate() {
+                        *v = self.load(line.add(at + tap - K / 2 + n * Self::LANES));
+                    }
+                    for o in 0..GROUP {
+                        let (w, x) = (self.splat(*first.add(o)), self.splat(*second.add(o)));
+                        for n in 0..N {
+                            a[o][n] = self.fma(v[n], w, a[o][n]);
+                            b[o][n] = self.fma(v[n], x, b[o][n]);
+                        }
+                    }
+                    (first, second) = (first.add(GROUP), second.add(GROUP));
                 }
-                convolve_plain::<Self, K, N>(self, &[line], at, weight.add(i * K * GROUP), sums);
             }
         }
     }
@@ -171,6 +201,16 @@ impl Simd for Avx512 {
                 _ => products_6_2(pixels, weights, channels, sums),
             }
         }
+    }
+}
+
+/// Asks for the `N` vectors after those at `from`, the next tile's: they are more lines than the processor's own prefetch
+/// follows.
+#[inline(always)]
+fn prefetch<const N: usize>(from: *const f32) {
+    for n in N..2 * N {
+        // SAFETY: what does not exist may be asked for, too.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(n * Avx512::LANES).cast()) };
     }
 }
 

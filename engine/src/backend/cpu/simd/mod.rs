@@ -29,8 +29,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// Values of a vector, [`MAX_LANES`] at the most.
     const LANES: usize;
-    /// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
-    const TILE: usize = 3;
+    /// Vectors of a convolution's tile, for a kernel of 1 and one of 3: with 4 channels 12 sums, the most that 16 registers
+    /// hold.
+    const TILES: [usize; 2] = [3; 2];
+    /// Whether registers are enough for two groups of channels in a tile of a 3x3 convolution.
+    const PAIRS: bool = false;
     /// Tiles of a Winograd convolution's block, for one vector of outputs and for two: with two vectors 12 sums, too.
     const BLOCKS: [usize; 2] = [PLAIN_BLOCK; 2];
 
@@ -91,6 +94,24 @@ pub trait Simd: Copy + Send + Sync + 'static {
     ) {
         // SAFETY: the caller's promise.
         unsafe { convolve_plain::<Self, K, N>(self, lines, at, weight, sums) }
+    }
+
+    /// The same for two groups of channels with their own weights, where there are [`Simd::PAIRS`].
+    ///
+    /// # Safety
+    /// As for [`Simd::convolve`].
+    #[inline(always)]
+    unsafe fn convolve_pair<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        weights: [*const f32; 2],
+        sums: &mut [[[Self::V; N]; GROUP]; 2],
+    ) {
+        for (sums, weight) in sums.iter_mut().zip(weights) {
+            // SAFETY: the caller's promise.
+            unsafe { self.convolve::<K, N>(lines, at, weight, sums) }
+        }
     }
 
     /// The products of a Winograd convolution at one place of a block of tiles:
