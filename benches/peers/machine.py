@@ -45,7 +45,8 @@ def environment(threads: int, isa: str | None, cache: Path) -> dict[str, str]:
     env = dict(os.environ, OMP_NUM_THREADS=str(threads), TORCHINDUCTOR_FREEZING="1",
                TORCHINDUCTOR_CACHE_DIR=str(cache), CUDA_VISIBLE_DEVICES="")
     if isa:
-        env |= {"SRUP_CPU": isa, "ONEDNN_MAX_CPU_ISA": ONEDNN[isa], "DNNL_MAX_CPU_ISA": ONEDNN[isa],
+        ours = "avx2" if isa == "avx2" else "avx512"
+        env |= {"SRUP_CPU": ours, "ONEDNN_MAX_CPU_ISA": ONEDNN[isa], "DNNL_MAX_CPU_ISA": ONEDNN[isa],
                 "ATEN_CPU_CAPABILITY": "avx2" if isa == "avx2" else "avx512"}
     return env
 

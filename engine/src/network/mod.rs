@@ -54,9 +54,10 @@ pub struct Network {
     pub values: usize,
     /// Number of trained parameters.
     pub parameters: usize,
-    /// The largest value of each layer's result but the last's, found on pictures; the last of them is that of the sum
-    /// with the first layer's where there is one. Empty where they are not known: such a network has no integer form.
-    pub activations: Vec<f32>,
+    /// The largest value of each channel of each layer's result but the last's, found on pictures; the last of them is that
+    /// of the sum with the first layer's where there is one. Empty where they are not known: such a network has no integer
+    /// form.
+    pub activations: Vec<Vec<f32>>,
     /// How many dB of Y-PSNR its integer form was measured to lose on Set5 or Set14, whichever is more.
     pub integer_loss: Option<f32>,
 }
@@ -70,7 +71,9 @@ impl Network {
     pub fn load(weights: &Weights) -> Result<Self, Error> {
         let source = Source::File(weights);
         if let Some(Metadata { preset, scale }) = weights.metadata()? {
-            return Self::build(source, preset, scale);
+            let mut network = Self::build(source, preset, scale)?;
+            network.read_integers(weights)?;
+            return Ok(network);
         }
         let candidates = (2..=4).flat_map(|scale| Preset::named(scale).into_iter().map(move |(_, p)| (p, scale)));
         candidates.into_iter().find_map(|(preset, scale)| Self::build(source, preset, scale).ok()).ok_or_else(|| {

@@ -4,8 +4,8 @@
 //! [`kernel`].
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::Avx2;
-use super::simd::{Portable, Simd};
+use super::simd::{Avx2, Avx512};
+use super::simd::{Portable, Simd as _};
 use crate::Error;
 
 /// The environment variable that forces an instruction set by name, for tests and comparisons.
@@ -21,6 +21,8 @@ pub(super) enum Level {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Isa {
@@ -28,7 +30,13 @@ impl Isa {
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self(Level::Portable(Portable))];
         #[cfg(target_arch = "x86_64")]
-        all.extend(Avx2::detect().map(|proof| Self(Level::Avx2(proof))));
+        {
+            let avx2 = [Avx2::detect(), Avx2::detect_vnni()].into_iter().flatten();
+            let avx512 = [Avx512::detect(), Avx512::detect_vnni()].into_iter().flatten();
+            all.extend(
+                avx2.map(|proof| Self(Level::Avx2(proof))).chain(avx512.map(|proof| Self(Level::Avx512(proof)))),
+            );
+        }
         all
     }
 
@@ -56,21 +64,25 @@ impl Isa {
         })
     }
 
+    /// The name in descriptions and in `SRUP_CPU`.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Level::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(proof) => ["avx2", "avxvnni"][proof.vnni() as usize],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(proof) => ["avx512", "avx512vnni"][proof.vnni() as usize],
+        }
+    }
+
     /// Floats of a vector.
     pub const fn lanes(self) -> usize {
         match self.0 {
             Level::Portable(_) => Portable::LANES,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => Avx2::LANES,
-        }
-    }
-
-    /// The name in descriptions and in `SRUP_CPU`.
-    pub const fn name(self) -> &'static str {
-        match self.0 {
-            Level::Portable(_) => "portable",
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2(_) => "avx2",
+            Level::Avx512(_) => Avx512::LANES,
         }
     }
 }
@@ -94,6 +106,15 @@ macro_rules! kernel {
                     }
                     // SAFETY: `proof` exists only where AVX2 and FMA were detected.
                     unsafe { avx2(proof $(, $arg)*) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                $crate::backend::cpu::dispatch::Level::Avx512(proof) => {
+                    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                    fn avx512(proof: $crate::backend::cpu::simd::Avx512 $(, $arg: $ty)*) $(-> $ret)? {
+                        body(proof $(, $arg)*)
+                    }
+                    // SAFETY: `proof` exists only where all of these were detected.
+                    unsafe { avx512(proof $(, $arg)*) }
                 }
             }
         }

@@ -96,7 +96,7 @@ impl Lent {
 
 impl Cpu {
     /// With that many threads; 0 takes as many as the process may use. The environment variable `SRUP_CPU` names an
-    /// instruction set (`portable`, `avx2`); without it the strongest is taken.
+    /// instruction set (`portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`); without it the strongest is taken.
     ///
     /// # Errors
     /// [`Error::Backend`] if `SRUP_CPU` names what is not there, or threads cannot be started.

@@ -15,14 +15,14 @@ pub fn run(network: &Network, input: &Tensor) -> Option<Tensor> {
     let Quantized { head, body, tail, skip } = network.quantized()?;
     let first = first_layer(&head, input);
     let mut x = Integers { channels: first.clone(), height: input.height, width: input.width };
-    for conv in &body {
-        let hold = |sum: f32| sum.clamp(0.0, f32::from(LIMIT)).round_ties_even() as i32;
-        x.channels = sums(conv, &x).map(|channel| channel.into_iter().map(hold).collect()).collect();
-    }
-    if skip {
-        for (value, added) in x.channels.iter_mut().flatten().zip(first.iter().flatten()) {
-            *value = (*value + added).min(i32::from(LIMIT));
-        }
+    for (l, conv) in body.iter().enumerate() {
+        let skip = skip.as_ref().filter(|_| l + 1 == body.len());
+        let hold = |o: usize, i: usize, sum: f32| {
+            let added = skip.map_or(0.0, |ratio| first[o][i] as f32 * ratio[o]);
+            (sum.max(0.0) + added).min(f32::from(LIMIT)).round_ties_even() as i32
+        };
+        let channel = |(o, sums): (usize, Vec<f32>)| sums.into_iter().enumerate().map(|(i, v)| hold(o, i, v)).collect();
+        x.channels = sums(conv, &x).enumerate().map(channel).collect();
     }
     let scale = network.scale;
     let last: Vec<Vec<f32>> = sums(&tail, &x).collect();

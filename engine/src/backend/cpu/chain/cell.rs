@@ -56,7 +56,7 @@ impl<N: Number> Room<N> {
         let outputs = chain.layers.iter().map(|layer| layer.outputs);
         let rings = std::iter::once(chain.head.outputs()).chain(outputs).enumerate().map(|(i, channels)| {
             // What is added to the last of the layers waits until that is there.
-            let kept = if chain.skip && i == 0 { chain.layers.len() + 1 } else { 0 };
+            let kept = if chain.skip.is_some() && i == 0 { chain.layers.len() + 1 } else { 0 };
             // One slot more for the pixel to the right of the last tile, and one for what is written beyond.
             let (phase, depth) = ((tiles + 2) * channels + SLACK, kept.max(SEEN));
             Ring { rows: Buffer::zeros(depth * TILE * TILE * phase), channels, phase, depth }
@@ -194,8 +194,8 @@ impl<N: Number> Cell<'_, N> {
         let tiles = self.tiles(layer);
         let slot = self.slot(tiles.start);
         let (before, after) = room.rings.split_at_mut(layer);
-        let added = self.chain.skip && layer == self.chain.layers.len();
-        let added = added.then(|| std::array::from_fn(|i| before[0].row(top + i as isize, slot)));
+        let ratio = self.chain.skip.as_ref().filter(|_| layer == self.chain.layers.len());
+        let added = ratio.map(|r| (std::array::from_fn(|i| before[0].row(top + i as isize, slot)), r.as_slice()));
         let (from, to) = (&before[layer - 1], &mut after[0]);
         let pixels = Pixels { rows: std::array::from_fn(|i| from.row(top - 1 + i as isize, slot)), phase: from.phase };
         let phase = to.phase;

@@ -13,7 +13,7 @@ mod winograd;
 
 use self::cell::Cell;
 use self::ends::Head;
-use self::layer::Layer;
+use self::layer::{Layer, padded};
 use self::numbers::Number;
 use self::winograd::TILE;
 use super::dispatch::Isa;
@@ -34,8 +34,8 @@ pub struct Chain<N: Number> {
     head: Head,
     layers: Vec<Layer<N>>,
     tail: Layer<N>,
-    /// The first layer's result is added to the last but one's.
-    skip: bool,
+    /// The first layer's result is added to the last but one's, in integers times the ratio of each channel's steps.
+    skip: Option<Vec<f32>>,
 }
 
 /// What a worker keeps.
@@ -52,7 +52,7 @@ impl Chain<f32> {
             head: Head::new(head, lanes),
             layers: body.into_iter().map(|conv| Layer::floats(conv, lanes)).collect(),
             tail: Layer::floats(tail, lanes),
-            skip,
+            skip: skip.then(|| vec![1.0; padded(head.cout, lanes)]),
         })
     }
 }
@@ -68,7 +68,10 @@ impl Chain<i16> {
             head: Head::new(&head, lanes),
             layers: body.iter().map(|conv| Layer::integers(conv, lanes)).collect(),
             tail: Layer::integers(&tail, lanes),
-            skip,
+            skip: skip.map(|mut ratio| {
+                ratio.resize(padded(head.cout, lanes), 0.0);
+                ratio
+            }),
         })
     }
 }

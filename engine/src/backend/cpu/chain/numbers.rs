@@ -3,7 +3,7 @@
 use super::ends::{self, Head};
 use super::winograd::{self, Layer, Out, Pixels, Room, SIDE, TILE};
 use crate::backend::cpu::dispatch::{Isa, kernel};
-use crate::backend::cpu::simd::{Integers, TILES};
+use crate::backend::cpu::simd::Integers;
 use crate::network::LIMIT;
 
 /// Numbers that a ring can hold.
@@ -77,8 +77,11 @@ pub trait Arithmetic<S: Integers>: Number {
     );
     /// What a ring holds of the first [`Arithmetic::SUMS`] vectors of floats: the numbers that are not negative.
     fn hold(s: S, v: [S::V; 2]) -> Self::V;
-    /// The sum of two that are held.
-    fn add(s: S, a: Self::V, b: Self::V) -> Self::V;
+    /// The same, and then those that are held at `added` added, times the ratio of their channels.
+    ///
+    /// # Safety
+    /// A vector is readable at `added`, and one of floats at each ratio that belongs to it.
+    unsafe fn hold_sum(s: S, v: [S::V; 2], added: *const Self, ratio: [*const f32; 2]) -> Self::V;
     /// Floats of sums; `factor` is that of each output.
     ///
     /// # Safety
@@ -240,8 +243,9 @@ impl<S: Integers> Arithmetic<S> for f32 {
     }
 
     #[inline(always)]
-    fn add(s: S, a: S::V, b: S::V) -> S::V {
-        s.add(a, b)
+    unsafe fn hold_sum(s: S, v: [S::V; 2], added: *const f32, _: [*const f32; 2]) -> S::V {
+        // SAFETY: the caller's promise.
+        s.add(Self::hold(s, v), unsafe { s.load(added) })
     }
 
     #[inline(always)]
@@ -339,8 +343,14 @@ impl<S: Integers> Arithmetic<S> for i16 {
     }
 
     #[inline(always)]
-    fn add(s: S, a: S::H, b: S::H) -> S::H {
-        s.min_h(s.add_h(a, b), s.splat_h(LIMIT as i16))
+    unsafe fn hold_sum(s: S, v: [S::V; 2], added: *const i16, ratio: [*const f32; 2]) -> S::H {
+        let mut sums = v;
+        for i in 0..2 {
+            // SAFETY: the caller's promise.
+            let added = unsafe { s.mul(s.widen(added.add(i * S::LANES)), s.load(ratio[i])) };
+            sums[i] = s.add(s.max(v[i], s.splat(0.0)), added);
+        }
+        Self::hold(s, sums)
     }
 
     #[inline(always)]
@@ -361,5 +371,3 @@ impl<S: Integers> Arithmetic<S> for i16 {
         s.min(v, s.splat(f32::from(LIMIT)))
     }
 }
-
-const _: () = assert!(TILES.is_multiple_of(2), "instruction sets with few registers take half a block");

@@ -13,7 +13,7 @@
 pub use super::layer::Layer;
 use super::numbers::{Arithmetic, Number};
 use crate::backend::cpu::line::Buffer;
-use crate::backend::cpu::simd::{Integers, TILES};
+use crate::backend::cpu::simd::{BLOCK, Integers};
 
 /// Pixels of a tile's side.
 pub const TILE: usize = 4;
@@ -26,18 +26,18 @@ pub const SLACK: usize = 64;
 
 /// From one of a tile's pixels to the next in Bᵀ d: whole vectors.
 const fn spacing(cin: usize) -> usize {
-    ((TILES + 1) * cin).next_multiple_of(SLACK)
+    ((BLOCK + 1) * cin).next_multiple_of(SLACK)
 }
 
 /// Room to work in.
 pub struct Room<N: Number> {
-    /// Bᵀ d: `[SIDE][TILE][spacing]`, `[TILES + 1][cin]` each.
+    /// Bᵀ d: `[SIDE][TILE][spacing]`, `[BLOCK + 1][cin]` each.
     columns: Buffer<N>,
-    /// A row of V: `[SIDE][TILES][cin]`.
+    /// A row of V: `[SIDE][BLOCK][cin]`.
     spread: Buffer<N>,
-    /// A row of M for a group of outputs: `[SIDE][TILES][group]`.
+    /// A row of M for a group of outputs: `[SIDE][BLOCK][group]`.
     sums: Buffer<N::Sum>,
-    /// M A: `[outputs / group][SIDE][TILE][TILES][group]`.
+    /// M A: `[outputs / group][SIDE][TILE][BLOCK][group]`.
     folded: Buffer<N::Sum>,
 }
 
@@ -46,15 +46,15 @@ impl<N: Number> Room<N> {
     pub fn new(cin: usize, outputs: usize) -> Self {
         Self {
             columns: Buffer::zeros(SIDE * TILE * spacing(cin)),
-            spread: Buffer::zeros(SIDE * TILES * cin + SLACK),
-            sums: Buffer::zeros(SIDE * TILES * outputs + SLACK),
-            folded: Buffer::zeros(SIDE * TILE * TILES * outputs + SLACK),
+            spread: Buffer::zeros(SIDE * BLOCK * cin + SLACK),
+            sums: Buffer::zeros(SIDE * BLOCK * outputs + SLACK),
+            folded: Buffer::zeros(SIDE * TILE * BLOCK * outputs + SLACK),
         }
     }
 
     fn fits(&self, layer: &Layer<N>) -> bool {
-        self.spread.as_slice().len() >= SIDE * TILES * layer.cin + SLACK
-            && self.sums.as_slice().len() >= SIDE * TILES * layer.outputs + SLACK
+        self.spread.as_slice().len() >= SIDE * BLOCK * layer.cin + SLACK
+            && self.sums.as_slice().len() >= SIDE * BLOCK * layer.outputs + SLACK
     }
 }
 
@@ -69,7 +69,8 @@ pub struct Pixels<'a, N> {
 /// Four rows of a ring to write, from the slot of the first tile on, and rows of the same form to add to them.
 pub struct Out<'a, N> {
     pub rows: [&'a mut [N]; TILE],
-    pub added: Option<[&'a [N]; TILE]>,
+    /// And what the outputs of these are multiplied by, see [`Arithmetic::hold_sum`].
+    pub added: Option<([&'a [N]; TILE], &'a [f32])>,
     /// From one pixel of a tile to the next.
     pub phase: usize,
 }
@@ -83,11 +84,11 @@ trait Sink<S: Integers, N: Arithmetic<S>>: Copy {
     fn tile(self) -> usize;
     /// From a tile to its pixel `x`.
     fn pixel(self, x: usize) -> usize;
-    /// Puts sums, whose factors are `factor`, into row `y` from `at` on.
+    /// Puts sums, vectors of outputs from those of `output` on, into row `y` from `at` on.
     ///
     /// # Safety
-    /// The row has room for them there, and the factors are readable.
-    unsafe fn put(self, s: S, sums: [N::W; 2], factor: [*const f32; 2], y: usize, at: usize);
+    /// The row has room for them there, and there are such outputs.
+    unsafe fn put(self, s: S, sums: [N::W; 2], output: [usize; 2], y: usize, at: usize);
 }
 
 /// With ReLU to rows of a ring.
@@ -95,6 +96,8 @@ trait Sink<S: Integers, N: Arithmetic<S>>: Copy {
 struct ToRing<N, const ADD: bool> {
     rows: [*mut N; TILE],
     added: [*const N; TILE],
+    ratio: *const f32,
+    factor: *const f32,
     phase: usize,
     outputs: usize,
 }
@@ -114,15 +117,19 @@ impl<S: Integers, N: Arithmetic<S>, const ADD: bool> Sink<S, N> for ToRing<N, AD
     }
 
     #[inline(always)]
-    unsafe fn put(self, s: S, sums: [N::W; 2], factor: [*const f32; 2], y: usize, at: usize) {
+    unsafe fn put(self, s: S, sums: [N::W; 2], output: [usize; 2], y: usize, at: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             let mut v = [s.splat(0.0); 2];
             for i in 0..N::SUMS {
-                v[i] = N::float(s, sums[i], factor[i]);
+                v[i] = N::float(s, sums[i], self.factor.add(output[i]));
             }
-            let held = N::hold(s, v);
-            let held = if ADD { N::add(s, held, N::load(s, self.added[y].add(at))) } else { held };
+            let held = if ADD {
+                let ratio = [self.ratio.add(output[0]), self.ratio.add(output[1])];
+                N::hold_sum(s, v, self.added[y].add(at), ratio)
+            } else {
+                N::hold(s, v)
+            };
             N::store(s, self.rows[y].add(at), held);
         }
     }
@@ -132,6 +139,7 @@ impl<S: Integers, N: Arithmetic<S>, const ADD: bool> Sink<S, N> for ToRing<N, AD
 #[derive(Clone, Copy)]
 struct ToFloats {
     rows: [*mut f32; TILE],
+    factor: *const f32,
     outputs: usize,
 }
 
@@ -149,9 +157,9 @@ impl<S: Integers, N: Arithmetic<S>> Sink<S, N> for ToFloats {
     }
 
     #[inline(always)]
-    unsafe fn put(self, s: S, sums: [N::W; 2], factor: [*const f32; 2], y: usize, at: usize) {
+    unsafe fn put(self, s: S, sums: [N::W; 2], output: [usize; 2], y: usize, at: usize) {
         // SAFETY: the caller's promise.
-        unsafe { s.store(self.rows[y].add(at), N::float(s, sums[0], factor[0])) };
+        unsafe { s.store(self.rows[y].add(at), N::float(s, sums[0], self.factor.add(output[0]))) };
     }
 }
 
@@ -169,16 +177,19 @@ pub fn rows<S: Integers, N: Arithmetic<S>>(
     let outputs = layer.outputs;
     let needed = (TILE - 1) * phase + (tiles + 1) * outputs + SLACK;
     assert!(rows.iter().all(|row| row.len() >= needed), "a tile's results lie in its rows");
-    let to = rows.each_mut().map(|row| row.as_mut_ptr());
+    let (to, factor) = (rows.each_mut().map(|row| row.as_mut_ptr()), layer.factor.as_ptr());
     // SAFETY: the rows are long enough, also those that are added; they are borrowed exclusively.
     unsafe {
-        if let Some(added) = added {
+        if let Some((added, ratio)) = added {
             assert!(added.iter().all(|row| row.len() >= needed), "so do those that are added");
-            let added = added.map(|row| row.as_ptr());
-            blocks(s, layer, pixels, tiles, room, ToRing::<N, true> { rows: to, added, phase, outputs });
+            assert!(ratio.len() >= outputs, "every output has a ratio");
+            let (added, ratio) = (added.map(|row| row.as_ptr()), ratio.as_ptr());
+            let sink = ToRing::<N, true> { rows: to, added, ratio, factor, phase, outputs };
+            blocks(s, layer, pixels, tiles, room, sink);
         } else {
-            let added = [std::ptr::null(); TILE];
-            blocks(s, layer, pixels, tiles, room, ToRing::<N, false> { rows: to, added, phase, outputs });
+            let (added, ratio) = ([std::ptr::null(); TILE], std::ptr::null());
+            let sink = ToRing::<N, false> { rows: to, added, ratio, factor, phase, outputs };
+            blocks(s, layer, pixels, tiles, room, sink);
         }
     }
 }
@@ -196,7 +207,9 @@ pub fn last<S: Integers, N: Arithmetic<S>>(
     assert!(out.iter().all(|row| row.len() >= tiles * TILE * layer.outputs), "a tile's results lie in its rows");
     let rows = out.each_mut().map(|row| row.as_mut_ptr());
     // SAFETY: the rows are long enough, and borrowed exclusively.
-    unsafe { blocks(s, layer, pixels, tiles, room, ToFloats { rows, outputs: layer.outputs }) }
+    unsafe {
+        blocks(s, layer, pixels, tiles, room, ToFloats { rows, factor: layer.factor.as_ptr(), outputs: layer.outputs })
+    }
 }
 
 /// # Safety
@@ -213,9 +226,9 @@ unsafe fn blocks<S: Integers, N: Arithmetic<S>>(
     let needed = (TILE - 1) * pixels.phase + (tiles + 1) * layer.cin + SLACK;
     assert!(pixels.rows.iter().all(|row| row.len() >= needed), "a tile's pixels lie in its rows");
     assert!(room.fits(layer), "the room is made for the layer");
-    for first in (0..tiles).step_by(TILES) {
+    for first in (0..tiles).step_by(BLOCK) {
         let rows = pixels.rows.map(|row| row[first * layer.cin..].as_ptr());
-        let block = Block { first, count: TILES.min(tiles - first), rows, phase: pixels.phase };
+        let block = Block { first, count: BLOCK.min(tiles - first), rows, phase: pixels.phase };
         // SAFETY: the rows and the room are large enough, as checked above; the rest is the caller's promise.
         unsafe {
             match layer.group / S::LANES {
@@ -260,17 +273,17 @@ impl<N: Copy> Block<N> {
                 for group in 0..groups {
                     for column in 0..SIDE {
                         let start = layer.start(row * SIDE + column)[group * width..].as_ptr();
-                        let (from, to) = (spread.add(column * TILES * cin), sums.add(column * TILES * width));
+                        let (from, to) = (spread.add(column * BLOCK * cin), sums.add(column * BLOCK * width));
                         N::products::<G>(s, from, weights, cin, self.count, start, to);
                         weights = weights.add(cin * width);
                     }
-                    let target = folded.add((group * SIDE + row) * TILE * TILES * width);
+                    let target = folded.add((group * SIDE + row) * TILE * BLOCK * width);
                     self.fold::<S, G>(s, sums, target);
                 }
             }
             for group in 0..groups {
-                let folded = folded.add(group * SIDE * TILE * TILES * width);
-                self.finish::<S, G, _>(s, layer, group, folded, sink);
+                let folded = folded.add(group * SIDE * TILE * BLOCK * width);
+                self.finish::<S, G, _>(s, group, folded, sink);
             }
         }
     }
@@ -304,7 +317,7 @@ impl<N: Copy> Block<N> {
     /// A row of V from a row of Bᵀ d.
     ///
     /// # Safety
-    /// `row` holds `[TILE][spacing]`, `out` has room for `[SIDE][TILES][cin]`.
+    /// `row` holds `[TILE][spacing]`, `out` has room for `[SIDE][BLOCK][cin]`.
     #[inline(always)]
     unsafe fn transform_row<S: Integers>(&self, s: S, cin: usize, row: *const N, out: *mut N)
     where
@@ -319,7 +332,7 @@ impl<N: Copy> Block<N> {
                 }
                 let v = N::forward(s, d);
                 for j in 0..SIDE {
-                    N::store(s, out.add(j * TILES * cin + at), v[j]);
+                    N::store(s, out.add(j * BLOCK * cin + at), v[j]);
                 }
             }
         }
@@ -328,13 +341,13 @@ impl<N: Copy> Block<N> {
     /// A row of M A from a row of M, both of one group of outputs.
     ///
     /// # Safety
-    /// `sums` holds `[SIDE][TILES][group]`, `out` has room for `[TILE][TILES][group]`.
+    /// `sums` holds `[SIDE][BLOCK][group]`, `out` has room for `[TILE][BLOCK][group]`.
     #[inline(always)]
     unsafe fn fold<S: Integers, const G: usize>(&self, s: S, sums: *const N::Sum, out: *mut N::Sum)
     where
         N: Arithmetic<S>,
     {
-        let place = TILES * G * S::LANES;
+        let place = BLOCK * G * S::LANES;
         for at in (0..self.count * G * S::LANES).step_by(S::LANES) {
             // SAFETY: the caller's promise.
             unsafe {
@@ -354,7 +367,6 @@ impl<N: Copy> Block<N> {
     unsafe fn finish<S: Integers, const G: usize, T: Sink<S, N>>(
         &self,
         s: S,
-        layer: &Layer<N>,
         group: usize,
         folded: *const N::Sum,
         sink: T,
@@ -364,22 +376,22 @@ impl<N: Copy> Block<N> {
         let width = G * S::LANES;
         // Tiles whose outputs lie side by side are walked over as if they were one.
         let (runs, len) = if sink.tile() == width { (1, self.count * width) } else { (self.count, width) };
-        let factors = layer.factor[group * width..].as_ptr();
+        let first = group * width;
         for x in 0..TILE {
             for run in 0..runs {
-                let target = (self.first + run) * sink.tile() + sink.pixel(x) + group * width;
+                let target = (self.first + run) * sink.tile() + sink.pixel(x) + first;
                 for at in (0..len).step_by(T::VECTORS * S::LANES) {
-                    // SAFETY: the caller's promise; there is a factor for every output.
+                    // SAFETY: the caller's promise.
                     unsafe {
-                        let from = folded.add(x * TILES * width + run * width + at);
-                        let mut v = [N::back(s, gather::<S, N>(s, from, TILE * TILES * width)); 2];
-                        let mut factor = [factors.add(at % width); 2];
+                        let from = folded.add(x * BLOCK * width + run * width + at);
+                        let mut v = [N::back(s, gather::<S, N>(s, from, TILE * BLOCK * width)); 2];
+                        let mut output = [first + at % width; 2];
                         if T::VECTORS == 2 {
-                            v[1] = N::back(s, gather::<S, N>(s, from.add(S::LANES), TILE * TILES * width));
-                            factor[1] = factors.add((at + S::LANES) % width);
+                            v[1] = N::back(s, gather::<S, N>(s, from.add(S::LANES), TILE * BLOCK * width));
+                            output[1] = first + (at + S::LANES) % width;
                         }
                         for y in 0..TILE {
-                            sink.put(s, [v[0][y], v[1][y]], factor, y, target + at);
+                            sink.put(s, [v[0][y], v[1][y]], output, y, target + at);
                         }
                     }
                 }

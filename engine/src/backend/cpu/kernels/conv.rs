@@ -1,7 +1,7 @@
 //! Dense convolution, 1x1 and 3x3, of any number of channels.
 //!
-//! Tile: 4 output channels by 3 vectors of pixels, 12 sums in registers; per tap 3 loads and 4 broadcasts for 12
-//! multiply-adds. The lines that a tile reads stay in the first-level cache over all output channels. Bound: multiply-adds.
+//! Tile: 4 output channels by 3 vectors of pixels, 12 sums in registers (with 32 registers 4 by 4, and 8 by 3 for kernels of
+//! 3); per tap 3 loads and 4 broadcasts for 12 multiply-adds. The lines that a tile reads stay in the first-level cache over all output channels. Bound: multiply-adds.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::tiles;
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::{Line, Taps};
 use crate::backend::cpu::math::gelu;
-use crate::backend::cpu::simd::{GROUP, Simd, TILE};
+use crate::backend::cpu::simd::{GROUP, Simd};
 use crate::network::{Activation, Conv};
 
 /// Weights in the order in which tiles read them.
@@ -56,29 +56,71 @@ impl PackedConv {
 kernel! {
     /// Pixels `range` of one row: lines `[cin][kernel]` in, `[cout]` out. Up to a vector beyond the range is overwritten.
     pub fn conv<S>(s, taps: Taps<'_>, p: &PackedConv, range: Range<usize>, activation: Activation, out: &mut [f32]) {
-        let line = taps.line();
         check(&taps, p, &range, out.len());
-        tiles!(TILE, S::LANES, range, |x, N| {
-            for group in 0..p.cout.div_ceil(GROUP) {
-                let at = line.left + x;
-                // SAFETY: `check` has compared all sizes.
-                let mut sums = unsafe {
-                    if p.kernel == 1 {
-                        tile::<S, 1, N>(s, taps.pointers(), at, p, group)
-                    } else {
-                        tile::<S, 3, N>(s, taps.pointers(), at, p, group)
-                    }
-                };
-                activate(s, &mut sums, activation);
-                for (o, sums) in sums.iter().enumerate().take(p.cout - group * GROUP) {
-                    for (n, &v) in sums.iter().enumerate() {
-                        let to = &mut out[(group * GROUP + o) * line.stride + at + n * S::LANES..][..S::LANES];
-                        // SAFETY: the slice is a vector long.
-                        unsafe { s.store(to.as_mut_ptr(), v) };
-                    }
-                }
+        // SAFETY: `check` has compared all sizes.
+        unsafe {
+            if p.kernel == 1 {
+                row::<S, 1>(s, taps, p, range, activation, out);
+            } else {
+                row::<S, 3>(s, taps, p, range, activation, out);
             }
-        });
+        }
+    }
+}
+
+/// [`conv`] with a kernel of `K`.
+///
+/// # Safety
+/// What `check` checks.
+#[inline(always)]
+unsafe fn row<S: Simd, const K: usize>(
+    s: S,
+    taps: Taps<'_>,
+    p: &PackedConv,
+    range: Range<usize>,
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let line = taps.line();
+    let groups = p.cout.div_ceil(GROUP);
+    tiles!(S::TILES[K / 2], [4, 3, 2, 1], S::LANES, range, |x, N| {
+        let at = line.left + x;
+        let mut group = 0;
+        while group < groups {
+            if S::PAIRS && K == 3 && group + 1 < groups {
+                // SAFETY: the caller's promise.
+                let [first, second] = unsafe { pair::<S, K, N>(s, taps.pointers(), at, p, group) };
+                store(s, first, activation, p, group, (line, at), out);
+                store(s, second, activation, p, group + 1, (line, at), out);
+                group += 2;
+            } else {
+                // SAFETY: the caller's promise.
+                let sums = unsafe { tile::<S, K, N>(s, taps.pointers(), at, p, group) };
+                store(s, sums, activation, p, group, (line, at), out);
+                group += 1;
+            }
+        }
+    });
+}
+
+/// Writes a tile at `at` of its lines.
+#[inline(always)]
+fn store<S: Simd, const N: usize>(
+    s: S,
+    mut sums: [[S::V; N]; GROUP],
+    activation: Activation,
+    p: &PackedConv,
+    group: usize,
+    (line, at): (Line, usize),
+    out: &mut [f32],
+) {
+    activate(s, &mut sums, activation);
+    for (o, sums) in sums.iter().enumerate().take(p.cout - group * GROUP) {
+        for (n, &v) in sums.iter().enumerate() {
+            let to = &mut out[(group * GROUP + o) * line.stride + at + n * S::LANES..][..S::LANES];
+            // SAFETY: the slice is a vector long.
+            unsafe { s.store(to.as_mut_ptr(), v) };
+        }
     }
 }
 
@@ -102,15 +144,42 @@ unsafe fn tile<S: Simd, const K: usize, const N: usize>(
     p: &PackedConv,
     group: usize,
 ) -> [[S::V; N]; GROUP] {
-    let mut sums = [[s.splat(0.0); N]; GROUP];
-    for (o, sums) in sums.iter_mut().enumerate() {
-        *sums = [s.splat(p.bias[group * GROUP + o]); N];
-    }
+    let mut sums = bias(s, p, group);
     let size = lines.len() * K * GROUP;
     let weight = p.weight[group * size..][..size].as_ptr();
     // SAFETY: a line has room for a vector at every pixel and for a tap to either side (`Line::new`); the weights hold
     // `K * GROUP` values for each line.
     unsafe { s.convolve::<K, N>(lines, at, weight, &mut sums) };
+    sums
+}
+
+/// A tile of this group and the next.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn pair<S: Simd, const K: usize, const N: usize>(
+    s: S,
+    lines: &[*const f32],
+    at: usize,
+    p: &PackedConv,
+    group: usize,
+) -> [[[S::V; N]; GROUP]; 2] {
+    let mut sums = [bias(s, p, group), bias(s, p, group + 1)];
+    let size = lines.len() * K * GROUP;
+    let (first, second) = p.weight[group * size..][..2 * size].split_at(size);
+    // SAFETY: as in `tile`.
+    unsafe { s.convolve_pair::<K, N>(lines, at, [first.as_ptr(), second.as_ptr()], &mut sums) };
+    sums
+}
+
+/// What the sums of a tile begin with.
+#[inline(always)]
+fn bias<S: Simd, const N: usize>(s: S, p: &PackedConv, group: usize) -> [[S::V; N]; GROUP] {
+    let mut sums = [[s.splat(0.0); N]; GROUP];
+    for (o, sums) in sums.iter_mut().enumerate() {
+        *sums = [s.splat(p.bias[group * GROUP + o]); N];
+    }
     sums
 }
 

@@ -1,6 +1,6 @@
 //! Depth-wise convolution of any kernel and dilation, and what DLGSANet and SDAN do with its result at once.
 //!
-//! Tile: one channel by 4 vectors. Bound: loads, one and a bit for each multiply-add.
+//! Tile: one channel by 4 vectors, enough sums to hide the latency of a multiply-add. Bound: loads, one and a bit for each multiply-add.
 
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
@@ -8,9 +8,6 @@ use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::math::gelu;
 use crate::backend::cpu::simd::Simd;
 use crate::network::DepthwiseConv;
-
-/// Vectors of a tile: enough sums to hide the latency of a multiply-add.
-const WIDE: usize = 4;
 
 /// What becomes of a depth-wise convolution's value v.
 #[derive(Clone, Copy)]
@@ -35,7 +32,7 @@ kernel! {
         let line = taps.line();
         for c in 0..p.channels {
             let target = &mut out[c * line.stride..][..line.stride];
-            tiles!(WIDE, S::LANES, 0..line.width, |x, N| {
+            tiles!(4, [4, 1], S::LANES, 0..line.width, |x, N| {
                 // SAFETY: `check` has compared all sizes.
                 let sums: [S::V; N] = unsafe { tile(s, taps, p, c, line.left + x) };
                 finish(s, sums, then, c, line.left + x, target);
@@ -52,7 +49,7 @@ kernel! {
         let half = p.channels / 2;
         for c in 0..half {
             let target = &mut out[c * line.stride..][..line.stride];
-            tiles!(WIDE, S::LANES, 0..line.width, |x, N| {
+            tiles!(4, [4, 1], S::LANES, 0..line.width, |x, N| {
                 let at = line.left + x;
                 // SAFETY: `check` has compared all sizes.
                 let (a, b): ([S::V; N], [S::V; N]) = unsafe { (tile(s, taps, p, c, at), tile(s, taps, p, c + half, at)) };

@@ -7,7 +7,7 @@ use super::conv::{PackedConv, conv1x1_tile};
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Taps;
-use crate::backend::cpu::simd::{MAX_LANES, Simd, TILE};
+use crate::backend::cpu::simd::{MAX_LANES, MAX_TILE, Simd};
 use crate::network::{Conv, DynamicLocalAttention};
 
 /// Channels filtered side by side: with 3 vectors 9 sums, which leaves registers for the kernel and the picture.
@@ -43,7 +43,7 @@ impl DynamicFilter {
 
     /// Values of scratch that the kernel needs.
     pub fn scratch(&self) -> usize {
-        self.window * self.window * TILE * MAX_LANES
+        self.window * self.window * MAX_TILE * MAX_LANES
     }
 }
 
@@ -57,7 +57,7 @@ kernel! {
         assert!(line.left >= p.window / 2 && reduced.line() == line, "the margin is as wide as the kernel reaches");
         for (g, expand) in p.expand.iter().enumerate() {
             let first = g * p.group_channels;
-            tiles!(TILE, S::LANES, 0..line.width, |x, N| {
+            tiles!(S::TILES[0], [4, 3, 1], S::LANES, 0..line.width, |x, N| {
                 conv1x1_tile::<S, N>(s, reduced, expand, x, scratch);
                 let mut c = 0;
                 while c < p.group_channels {

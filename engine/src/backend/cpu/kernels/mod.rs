@@ -26,22 +26,23 @@ unsafe fn load_tile<S: Simd, const N: usize>(s: S, from: *const f32) -> [S::V; N
     v
 }
 
-/// Calls `$body` with the constant `$n` = `$wide` as often as that many vectors are left of `$range`, then with 1. `$x` is
-/// the first pixel. (A macro, not a function of a closure: the body has to keep its instruction set.)
+/// Calls `$body` with the constant `$n`, a number of vectors: the first of those listed that is at most `$most` and of which
+/// so many are left of `$range`; again until nothing is left. `$x` is the first pixel. (A macro, not a function of a closure:
+/// the body has to keep its instruction set.)
 macro_rules! tiles {
-    ($wide:expr, $lanes:expr, $range:expr, |$x:ident, $n:ident| $body:block) => {{
+    ($most:expr, [$($wide:literal),+], $lanes:expr, $range:expr, |$x:ident, $n:ident| $body:block) => {{
         let range: std::ops::Range<usize> = $range;
         let mut $x = range.start;
         while $x < range.end {
-            if range.end - $x > ($wide - 1) * $lanes {
-                const $n: usize = $wide;
-                $body
-                $x += $n * $lanes;
-            } else {
-                const $n: usize = 1;
-                $body
-                $x += $lanes;
-            }
+            let left = (range.end - $x).div_ceil($lanes);
+            $(
+                if $wide <= $most && $wide <= left {
+                    const $n: usize = $wide;
+                    $body
+                    $x += $n * $lanes;
+                    continue;
+                }
+            )+
         }
     }};
 }

@@ -1,6 +1,6 @@
 //! Layer norm over the channels of each pixel, in two passes: one pass would lose a small variance around a large mean.
 //!
-//! Tile: 4 vectors over all channels. Bound: loads from the first-level cache, three a value.
+//! Tile: 4 vectors over all channels, which hide the latency of the sums. Bound: loads from the first-level cache, three a value.
 
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
@@ -10,15 +10,13 @@ use crate::network::LayerNorm;
 
 /// Added to the variance.
 const EPSILON: f32 = 1e-5;
-/// Vectors of a tile, to hide the latency of the sums.
-const WIDE: usize = 4;
 
 kernel! {
     /// One row: lines `[channels]` in and out.
     pub fn layer_norm<S>(s, taps: Taps<'_>, p: &LayerNorm, out: &mut [f32]) {
         let line = taps.line();
         assert!(p.weight.len() == taps.len() && p.bias.len() == taps.len(), "a norm's input has its channels");
-        tiles!(WIDE, S::LANES, 0..line.width, |x, N| {
+        tiles!(4, [4, 1], S::LANES, 0..line.width, |x, N| {
             tile::<S, N>(s, taps, p, line.left + x, out);
         });
     }

@@ -3,16 +3,33 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{BLOCK, GROUP, Simd, TILE, convolve_plain, products_plain};
+use super::{GROUP, HALF_BLOCK, Simd, convolve_plain, products_plain};
+
+/// Vectors of a tile that is computed in assembly.
+const TILE: usize = 3;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx2(());
+pub struct Avx2 {
+    /// And AVX-VNNI.
+    vnni: bool,
+}
 
 impl Avx2 {
     /// None where the processor lacks it.
     pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let here = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        here.then_some(Self { vnni: false })
+    }
+
+    /// With AVX-VNNI; None where the processor lacks it.
+    pub fn detect_vnni() -> Option<Self> {
+        Self::detect().filter(|_| is_x86_feature_detected!("avxvnni")).map(|_| Self { vnni: true })
+    }
+
+    /// Whether there is AVX-VNNI.
+    pub const fn vnni(self) -> bool {
+        self.vnni
     }
 }
 
@@ -145,7 +162,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn block_products<const N: usize>(
+    unsafe fn half_products<const N: usize>(
         self,
         pixels: *const f32,
         weights: *const f32,
@@ -202,14 +219,14 @@ macro_rules! channel {
     };
 }
 
-/// [`Simd::block_products`] for two vectors, in assembly for the reason that `convolve` below gives.
+/// [`Simd::half_products`] for two vectors, in assembly for the reason that `convolve` below gives.
 ///
 /// # Safety
 /// As there.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, start: *const f32, sums: *mut f32) {
-    const { assert!(BLOCK == 6, "the registers are for six tiles") };
+    const { assert!(HALF_BLOCK == 6, "the registers are for six tiles") };
     // SAFETY: the caller promises that what is read and written is there.
     unsafe {
         asm!(

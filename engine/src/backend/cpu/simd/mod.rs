@@ -3,23 +3,28 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod integers;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
-pub use integers::{Integers, TILES};
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
+pub use integers::Integers;
 pub use portable::Portable;
 
 /// Lanes of the widest vector of any instruction set: lines are padded for it.
-pub const MAX_LANES: usize = 8;
+pub const MAX_LANES: usize = 16;
 /// Output channels of a convolution's tile.
 pub const GROUP: usize = 4;
-/// Vectors of a convolution's tile: with 4 channels 12 sums, the most that 16 registers hold.
-pub const TILE: usize = 3;
-
-/// Tiles of a Winograd convolution whose products are summed up at once: with two vectors of outputs each 12 sums, too.
-pub const BLOCK: usize = TILES / 2;
+/// The most vectors of a convolution's tile.
+pub const MAX_TILE: usize = 4;
+/// Tiles of a Winograd convolution's block.
+pub const BLOCK: usize = 12;
+/// Half of them: with two vectors of outputs each 12 sums, too.
+const HALF_BLOCK: usize = BLOCK / 2;
 
 /// An instruction set. All functions are inlined into the kernel that calls them, which is compiled with the right
 /// target features.
@@ -28,6 +33,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// Values of a vector, [`MAX_LANES`] at the most.
     const LANES: usize;
+    /// Vectors of a convolution's tile, for a kernel of 1 and one of 3: with 4 channels 12 sums, the most that 16 registers
+    /// hold.
+    const TILES: [usize; 2] = [3; 2];
+    /// Whether registers are enough for two groups of channels in a tile of a 3x3 convolution.
+    const PAIRS: bool = false;
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::V;
@@ -88,13 +98,31 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { convolve_plain::<Self, K, N>(self, lines, at, weight, sums) }
     }
 
-    /// The products of a Winograd convolution at one place of `tiles` tiles, at the most [`TILES`]:
+    /// The same for two groups of channels with their own weights, where there are [`Simd::PAIRS`].
+    ///
+    /// # Safety
+    /// As for [`Simd::convolve`].
+    #[inline(always)]
+    unsafe fn convolve_pair<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        weights: [*const f32; 2],
+        sums: &mut [[[Self::V; N]; GROUP]; 2],
+    ) {
+        for (sums, weight) in sums.iter_mut().zip(weights) {
+            // SAFETY: the caller's promise.
+            unsafe { self.convolve::<K, N>(lines, at, weight, sums) }
+        }
+    }
+
+    /// The products of a Winograd convolution at one place of `tiles` tiles, at the most [`BLOCK`]:
     /// `sums[t][o] = start[o] + pixels[t][0] * weights[0][o] + pixels[t][1] * weights[1][o] + ...`, over `channels`
     /// channels and for `N` vectors of outputs.
     ///
     /// # Safety
-    /// `channels` is even and not 0; `TILES * channels` pixels, `channels * N * LANES` weights and `N * LANES` values of
-    /// `start` must be readable, `TILES * N * LANES` sums writable.
+    /// `channels` is even and not 0; `BLOCK * channels` pixels, `channels * N * LANES` weights and `N * LANES` values of
+    /// `start` must be readable, `BLOCK * N * LANES` sums writable.
     #[inline(always)]
     unsafe fn products<const N: usize>(
         self,
@@ -105,21 +133,21 @@ pub trait Simd: Copy + Send + Sync + 'static {
         start: *const f32,
         sums: *mut f32,
     ) {
-        for first in (0..tiles).step_by(BLOCK) {
-            // SAFETY: the caller's promise; there is room for whole blocks.
+        for first in (0..tiles).step_by(HALF_BLOCK) {
+            // SAFETY: the caller's promise; there is room for a whole block.
             unsafe {
                 let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * Self::LANES));
-                self.block_products::<N>(pixels, weights, channels, start, sums);
+                self.half_products::<N>(pixels, weights, channels, start, sums);
             }
         }
     }
 
-    /// [`Simd::products`] of [`BLOCK`] tiles.
+    /// [`Simd::products`] of half a block.
     ///
     /// # Safety
     /// As there.
     #[inline(always)]
-    unsafe fn block_products<const N: usize>(
+    unsafe fn half_products<const N: usize>(
         self,
         pixels: *const f32,
         weights: *const f32,
@@ -180,7 +208,7 @@ unsafe fn convolve_plain<S: Simd, const K: usize, const N: usize>(
     }
 }
 
-/// [`Simd::block_products`] as the compiler arranges it.
+/// [`Simd::half_products`] as the compiler arranges it.
 ///
 /// # Safety
 /// As there.
@@ -194,9 +222,9 @@ unsafe fn products_plain<S: Simd, const N: usize>(
     start: *const f32,
     sums: *mut f32,
 ) {
-    // Channels in turn go to one of two sums each: one alone would wait for itself where N is 1.
-    let mut block = [[[s.splat(0.0); N]; BLOCK]; 2];
-    for t in 0..BLOCK {
+    // Channels in turn go to one of two sums each: one alone would wait for itself where N is 1, as those of three need not.
+    let mut block = [[[s.splat(0.0); N]; HALF_BLOCK]; 2];
+    for t in 0..HALF_BLOCK {
         for n in 0..N {
             // SAFETY: the caller's promise.
             block[0][t][n] = unsafe { s.load(start.add(n * S::LANES)) };
@@ -211,16 +239,17 @@ unsafe fn products_plain<S: Simd, const N: usize>(
                 for n in 0..N {
                     weight[n] = s.load(weights.add((c * N + n) * S::LANES));
                 }
-                for t in 0..BLOCK {
+                for t in 0..HALF_BLOCK {
                     let pixel = s.splat(*pixels.add(t * channels + c));
                     for n in 0..N {
-                        block[k][t][n] = s.fma(pixel, weight[n], block[k][t][n]);
+                        let chain = if N > 2 { 0 } else { k };
+                        block[chain][t][n] = s.fma(pixel, weight[n], block[chain][t][n]);
                     }
                 }
             }
         }
     }
-    for t in 0..BLOCK {
+    for t in 0..HALF_BLOCK {
         for n in 0..N {
             // SAFETY: the caller's promise.
             unsafe { s.store(sums.add((t * N + n) * S::LANES), s.add(block[0][t][n], block[1][t][n])) };

@@ -4,11 +4,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Integers, TILES};
-use crate::backend::cpu::simd::Avx2;
-
-/// Tiles whose sums, two vectors each, fit into the registers.
-const HALF: usize = TILES / 2;
+use super::Integers;
+use crate::backend::cpu::simd::{Avx2, HALF_BLOCK};
 
 // SAFETY of every block below: `self` proves that AVX2 is there; what memory is touched is the caller's promise.
 impl Integers for Avx2 {
@@ -88,6 +85,12 @@ impl Integers for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn widen(self, from: *const i16) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
     fn to_float(self, v: __m256i) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_cvtepi32_ps(v) }
@@ -113,49 +116,62 @@ impl Integers for Avx2 {
         start: *const i32,
         sums: *mut i32,
     ) {
-        for first in (0..tiles).step_by(HALF) {
-            // SAFETY: see above; there is room for whole halves.
-            unsafe { half::<N>(pixels.add(first * channels), weights, channels, start, sums.add(first * N * 8)) };
+        for first in (0..tiles).step_by(HALF_BLOCK) {
+            // SAFETY: see above; there is room for a whole block.
+            unsafe {
+                let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * 8));
+                if self.vnni() {
+                    half_vnni::<N>(pixels, weights, channels, start, sums);
+                } else {
+                    half::<N>(pixels, weights, channels, start, sums);
+                }
+            }
         }
     }
 }
 
-/// Six tiles.
-///
-/// # Safety
-/// As for [`Integers::products_h`], and AVX2 is there.
-#[inline(always)]
-unsafe fn half<const N: usize>(
-    pixels: *const i16,
-    weights: *const i16,
-    channels: usize,
-    start: *const i32,
-    sums: *mut i32,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut block = [[_mm256_setzero_si256(); N]; HALF];
-        for t in 0..HALF {
-            for n in 0..N {
-                block[t][n] = _mm256_loadu_si256(start.add(n * 8).cast());
-            }
-        }
-        for pair in 0..channels / 2 {
-            let mut weight = [_mm256_setzero_si256(); N];
-            for n in 0..N {
-                weight[n] = _mm256_loadu_si256(weights.add((pair * N + n) * 16).cast());
-            }
-            for t in 0..HALF {
-                let pixel = _mm256_set1_epi32(pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned());
-                for n in 0..N {
-                    block[t][n] = _mm256_add_epi32(block[t][n], _mm256_madd_epi16(pixel, weight[n]));
+/// Half a block, by the instructions that are given; `$add` adds two products to a sum.
+macro_rules! half {
+    ($name:ident, $features:literal, $add:expr) => {
+        /// # Safety
+        /// As for [`Integers::products_h`], and the instructions are there.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const N: usize>(
+            pixels: *const i16,
+            weights: *const i16,
+            channels: usize,
+            start: *const i32,
+            sums: *mut i32,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut block = [[_mm256_setzero_si256(); N]; HALF_BLOCK];
+                for t in 0..HALF_BLOCK {
+                    for n in 0..N {
+                        block[t][n] = _mm256_loadu_si256(start.add(n * 8).cast());
+                    }
+                }
+                for pair in 0..channels / 2 {
+                    let mut weight = [_mm256_setzero_si256(); N];
+                    for n in 0..N {
+                        weight[n] = _mm256_loadu_si256(weights.add((pair * N + n) * 16).cast());
+                    }
+                    for t in 0..HALF_BLOCK {
+                        let pixel = pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned();
+                        let pixel = _mm256_set1_epi32(pixel);
+                        for n in 0..N {
+                            block[t][n] = $add(block[t][n], pixel, weight[n]);
+                        }
+                    }
+                }
+                for t in 0..HALF_BLOCK {
+                    for n in 0..N {
+                        _mm256_storeu_si256(sums.add((t * N + n) * 8).cast(), block[t][n]);
+                    }
                 }
             }
         }
-        for t in 0..HALF {
-            for n in 0..N {
-                _mm256_storeu_si256(sums.add((t * N + n) * 8).cast(), block[t][n]);
-            }
-        }
-    }
+    };
 }
+half!(half, "avx2", |sum, a, b| _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)));
+half!(half_vnni, "avx2,avxvnni", |sum, a, b| _mm256_dpwssd_avx_epi32(sum, a, b));

@@ -3,12 +3,13 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 
+#[cfg(doc)]
+use super::BLOCK;
 use super::Simd;
-
-/// Tiles of a block of an integer Winograd convolution.
-pub const TILES: usize = 12;
 
 /// Integers of an instruction set. All functions are inlined, as those of [`Simd`].
 pub trait Integers: Simd {
@@ -55,18 +56,23 @@ pub trait Integers: Simd {
     /// `4 * v`.
     fn four_times_w(self, v: Self::W) -> Self::W;
 
+    /// Loads `LANES` values as floats.
+    ///
+    /// # Safety
+    /// They must be readable at `from`.
+    unsafe fn widen(self, from: *const i16) -> Self::V;
     /// The nearest f32.
     fn to_float(self, v: Self::W) -> Self::V;
     /// The nearest integers, ties to even, of values below 2^31, held between 0 and 65535; `a` first.
     fn pack(self, a: Self::V, b: Self::V) -> Self::H;
 
-    /// The products of a Winograd convolution at one place of `tiles` tiles, at the most [`TILES`]:
+    /// The products of a Winograd convolution at one place of `tiles` tiles, at the most [`BLOCK`]:
     /// `sums[t][o] = start[o] + pixels[t][0] * weights[0][o][0] + pixels[t][1] * weights[0][o][1] + pixels[t][2] *
     /// weights[1][o][0] + ...`, over `channels` channels and for `N` vectors of outputs.
     ///
     /// # Safety
-    /// `channels` is even and not 0; `TILES * channels` pixels, `channels * N * LANES` weights and `N * LANES` values of
-    /// `start` must be readable, `TILES * N * LANES` sums writable.
+    /// `channels` is even and not 0; `BLOCK * channels` pixels, `channels * N * LANES` weights and `N * LANES` values of
+    /// `start` must be readable, `BLOCK * N * LANES` sums writable.
     unsafe fn products_h<const N: usize>(
         self,
         pixels: *const i16,

@@ -2,7 +2,8 @@
 
 #![expect(clippy::needless_range_loop, reason = "several vectors are walked in step")]
 
-use super::{Integers, TILES};
+use super::Integers;
+use crate::backend::cpu::simd::BLOCK;
 use crate::backend::cpu::simd::{Portable, Simd};
 
 const N: usize = <Portable as Simd>::LANES;
@@ -84,6 +85,16 @@ impl Integers for Portable {
     }
 
     #[inline(always)]
+    unsafe fn widen(self, from: *const i16) -> Self::V {
+        let mut to = [0.0; N];
+        for i in 0..N {
+            // SAFETY: the caller promises that these values are readable.
+            to[i] = f32::from(unsafe { *from.add(i) });
+        }
+        to
+    }
+
+    #[inline(always)]
     fn to_float(self, v: Self::W) -> Self::V {
         let mut to = [0.0; N];
         for i in 0..N {
@@ -114,7 +125,7 @@ impl Integers for Portable {
         sums: *mut i32,
     ) {
         let outputs = V * N;
-        for t in 0..tiles.min(TILES) {
+        for t in 0..tiles.min(BLOCK) {
             for o in 0..outputs {
                 // SAFETY: the caller's promise.
                 unsafe {

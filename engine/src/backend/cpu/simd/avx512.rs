@@ -1,0 +1,378 @@
+//! AVX-512 (F, BW, DQ and VL, as every processor since Skylake-SP has them together): 16 lanes, 32 registers.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::{GROUP, Simd, convolve_plain, products_plain};
+
+/// Proof that the processor has AVX-512, and AVX2 and FMA besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512 {
+    /// And VNNI.
+    vnni: bool,
+}
+
+impl Avx512 {
+    /// None where the processor lacks it.
+    pub fn detect() -> Option<Self> {
+        let here = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        here.then_some(Self { vnni: false })
+    }
+
+    /// With VNNI; None where the processor lacks it.
+    pub fn detect_vnni() -> Option<Self> {
+        Self::detect().filter(|_| is_x86_feature_detected!("avx512vnni")).map(|_| Self { vnni: true })
+    }
+
+    /// Whether there is VNNI.
+    pub const fn vnni(self) -> bool {
+        self.vnni
+    }
+}
+
+// SAFETY of every block below: `self` proves that AVX-512 is there; what memory is touched is the caller's promise.
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    // A 3x3 convolution reads most vectors across two cache lines: more channels for each are worth more than whole tiles
+    // (82 in place of 64 GMAC/s with 64 channels on a Sapphire Rapids; a 1x1 convolution gains nothing).
+    const TILES: [usize; 2] = [4, 3];
+    const PAIRS: bool = true;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        let mask = (1_u32 << count.min(16)) - 1;
+        // SAFETY: see above; lanes whose mask is 0 are not read.
+        unsafe { _mm512_maskz_loadu_ps(mask as u16, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m512) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn exact_fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        self.fma(a, b, c)
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, v: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_sqrt_ps(v) }
+    }
+
+    #[inline(always)]
+    fn round(self, v: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v) }
+    }
+
+    #[inline(always)]
+    fn pow2(self, v: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        }
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        // SAFETY: see above.
+        unsafe {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn convolve<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        weight: *const f32,
+        sums: &mut [[__m512; N]; GROUP],
+    ) {
+        for (i, &line) in lines.iter().enumerate() {
+            prefetch::<N>(line.wrapping_add(at));
+            // SAFETY: the caller's promise.
+            unsafe { convolve_plain::<Self, K, N>(self, &[line], at, weight.add(i * K * GROUP), sums) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn convolve_pair<const K: usize, const N: usize>(
+        self,
+        lines: &[*const f32],
+        at: usize,
+        [mut first, mut second]: [*const f32; 2],
+        sums: &mut [[[__m512; N]; GROUP]; 2],
+    ) {
+        let [a, b] = sums;
+        for &line in lines {
+            prefetch::<N>(line.wrapping_add(at));
+            // SAFETY: the caller's promise.
+            unsafe {
+                for tap in 0..K {
+                    let mut v = [self.splat(0.0); N];
+                    for (n, v) in v.iter_mut().enumerate() {
+                        *v = self.load(line.add(at + tap - K / 2 + n * Self::LANES));
+                    }
+                    for o in 0..GROUP {
+                        let (w, x) = (self.splat(*first.add(o)), self.splat(*second.add(o)));
+                        for n in 0..N {
+                            a[o][n] = self.fma(v[n], w, a[o][n]);
+                            b[o][n] = self.fma(v[n], x, b[o][n]);
+                        }
+                    }
+                    (first, second) = (first.add(GROUP), second.add(GROUP));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn products<const N: usize>(
+        self,
+        pixels: *const f32,
+        weights: *const f32,
+        channels: usize,
+        tiles: usize,
+        start: *const f32,
+        sums: *mut f32,
+    ) {
+        // SAFETY: see above.
+        unsafe {
+            if N == 1 && tiles > 6 {
+                return products_12_1(pixels, weights, channels, start, sums);
+            }
+            for first in (0..tiles).step_by(6) {
+                let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * 16));
+                match N {
+                    1 => products_6_1(pixels, weights, channels, start, sums),
+                    2 => products_6_2(pixels, weights, channels, start, sums),
+                    _ => products_plain::<Self, N>(self, pixels, weights, channels, start, sums),
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the `N` vectors after those at `from`, the next tile's: they are more lines than the processor's own prefetch
+/// follows.
+#[inline(always)]
+fn prefetch<const N: usize>(from: *const f32) {
+    for n in N..2 * N {
+        // SAFETY: what does not exist may be asked for, too.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(n * Avx512::LANES).cast()) };
+    }
+}
+
+/// Channel `$c` of three tiles at `$p`, times one vector of weights.
+macro_rules! three_1 {
+    ($p:literal, $c:literal, $x:literal, $y:literal, $z:literal) => {
+        concat!(
+            three_1!(@ $x, $p, $c),
+            three_1!(@ $y, $p, " + {s}", $c),
+            three_1!(@ $z, $p, " + 2*{s}", $c),
+        )
+    };
+    (@ $x:literal, $($at:literal),+) => {
+        concat!("vfmadd231ps zmm", $x, ", zmm30, dword ptr [", $($at,)+ "]{{1to16}}\n")
+    };
+}
+
+/// Channel `$c` of three tiles at `$p`, times two vectors of weights.
+macro_rules! three_2 {
+    ($p:literal, $c:literal, $x:literal, $x2:literal, $y:literal, $y2:literal, $z:literal, $z2:literal) => {
+        concat!(
+            three_2!(@ $x, $x2, $p, $c),
+            three_2!(@ $y, $y2, $p, " + {s}", $c),
+            three_2!(@ $z, $z2, $p, " + 2*{s}", $c),
+        )
+    };
+    (@ $x:literal, $x2:literal, $($at:literal),+) => {
+        concat!(
+            "vbroadcastss zmm29, dword ptr [", $($at,)+ "]\n",
+            "vfmadd231ps zmm", $x, ", zmm29, zmm30\n",
+            "vfmadd231ps zmm", $x2, ", zmm29, zmm31\n",
+        )
+    };
+}
+
+/// [`Simd::products`] in assembly, for the reason that `avx2.rs` gives. The vectors of `start` are loaded to zmm0 and, as far
+/// away as `$second` says, to zmm1. `$code` is two channels, whose weights are `$bytes` long, `$store` leaves the sums; each of
+/// the pointers p, q, r, t is that of three tiles.
+macro_rules! products {
+    ($(#[$doc:meta])* $name:ident, $second:literal, $bytes:literal, [$($code:expr),*], [$($store:literal),*]) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As for [`Simd::products`], for as many tiles.
+        #[target_feature(enable = "avx512f")]
+        #[inline]
+        unsafe fn $name(
+            pixels: *const f32,
+            weights: *const f32,
+            channels: usize,
+            start: *const f32,
+            sums: *mut f32,
+        ) {
+            // SAFETY: the caller promises that what is read and written is there; pointers to more tiles are not used.
+            unsafe {
+                asm!(
+                    "vmovups zmm0, [{start}]", concat!("vmovups zmm1, [{start} + ", $second, "]"),
+                    "vmovaps zmm2, zmm0", "vmovaps zmm3, zmm1", "vmovaps zmm4, zmm0", "vmovaps zmm5, zmm1",
+                    "vmovaps zmm6, zmm0", "vmovaps zmm7, zmm1", "vmovaps zmm8, zmm0", "vmovaps zmm9, zmm1",
+                    "vmovaps zmm10, zmm0", "vmovaps zmm11, zmm1",
+                    "2:",
+                    $($code,)*
+                    "add {p}, 8",
+                    "add {q}, 8",
+                    "add {r}, 8",
+                    "add {t}, 8",
+                    concat!("add {u}, ", $bytes),
+                    "sub {c}, 2",
+                    "jnz 2b",
+                    "vmovups [{m}], zmm0", "vmovups [{m} + 64], zmm1", "vmovups [{m} + 128], zmm2",
+                    "vmovups [{m} + 192], zmm3", "vmovups [{m} + 256], zmm4", "vmovups [{m} + 320], zmm5",
+                    $($store,)*
+                    p = inout(reg) pixels => _,
+                    q = inout(reg) pixels.wrapping_add(3 * channels) => _,
+                    r = inout(reg) pixels.wrapping_add(6 * channels) => _,
+                    t = inout(reg) pixels.wrapping_add(9 * channels) => _,
+                    u = inout(reg) weights => _,
+                    c = inout(reg) channels => _,
+                    s = in(reg) 4 * channels,
+                    m = in(reg) sums,
+                    start = in(reg) start,
+                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _,
+                    out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+                    out("zmm29") _, out("zmm30") _, out("zmm31") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+products!(
+    /// Six tiles of one vector.
+    products_6_1, 0, 128,
+    [
+        "prefetcht0 [{u} + 512]",
+        "prefetcht0 [{u} + 576]",
+        "vmovups zmm30, [{u}]",
+        three_1!("{p}", "", "0", "1", "2"),
+        three_1!("{q}", "", "3", "4", "5"),
+        "vmovups zmm30, [{u} + 64]",
+        three_1!("{p}", " + 4", "0", "1", "2"),
+        three_1!("{q}", " + 4", "3", "4", "5")
+    ],
+    []
+);
+products!(
+    /// Twelve tiles of one vector: 13 loads for 12 multiply-adds, where six tiles take 7 for 6 and are a fifth slower.
+    products_12_1, 0, 128,
+    [
+        "prefetcht0 [{u} + 512]",
+        "prefetcht0 [{u} + 576]",
+        "vmovups zmm30, [{u}]",
+        three_1!("{p}", "", "0", "1", "2"),
+        three_1!("{q}", "", "3", "4", "5"),
+        three_1!("{r}", "", "6", "7", "8"),
+        three_1!("{t}", "", "9", "10", "11"),
+        "vmovups zmm30, [{u} + 64]",
+        three_1!("{p}", " + 4", "0", "1", "2"),
+        three_1!("{q}", " + 4", "3", "4", "5"),
+        three_1!("{r}", " + 4", "6", "7", "8"),
+        three_1!("{t}", " + 4", "9", "10", "11")
+    ],
+    [
+        "vmovups [{m} + 384], zmm6", "vmovups [{m} + 448], zmm7", "vmovups [{m} + 512], zmm8",
+        "vmovups [{m} + 576], zmm9", "vmovups [{m} + 640], zmm10", "vmovups [{m} + 704], zmm11"
+    ]
+);
+products!(
+    /// Six tiles of two vectors.
+    products_6_2, 64, 256,
+    [
+        "prefetcht0 [{u} + 512]",
+        "prefetcht0 [{u} + 576]",
+        "prefetcht0 [{u} + 640]",
+        "prefetcht0 [{u} + 704]",
+        "vmovups zmm30, [{u}]",
+        "vmovups zmm31, [{u} + 64]",
+        three_2!("{p}", "", "0", "1", "2", "3", "4", "5"),
+        three_2!("{q}", "", "6", "7", "8", "9", "10", "11"),
+        "vmovups zmm30, [{u} + 128]",
+        "vmovups zmm31, [{u} + 192]",
+        three_2!("{p}", " + 4", "0", "1", "2", "3", "4", "5"),
+        three_2!("{q}", " + 4", "6", "7", "8", "9", "10", "11")
+    ],
+    [
+        "vmovups [{m} + 384], zmm6", "vmovups [{m} + 448], zmm7", "vmovups [{m} + 512], zmm8",
+        "vmovups [{m} + 576], zmm9", "vmovups [{m} + 640], zmm10", "vmovups [{m} + 704], zmm11"
+    ]
+);

@@ -1,0 +1,187 @@
+//! AVX-512: 32 lanes of 16 bits, 16 of 32.
+
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+
+use std::arch::x86_64::*;
+
+use super::Integers;
+use crate::backend::cpu::simd::{Avx512, BLOCK, HALF_BLOCK, Simd};
+
+// SAFETY of every block below: `self` proves that AVX-512 is there; what memory is touched is the caller's promise.
+impl Integers for Avx512 {
+    type H = __m512i;
+    type W = __m512i;
+
+    #[inline(always)]
+    fn splat_h(self, value: i16) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_epi16(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_h(self, from: *const i16) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_h(self, to: *mut i16, v: __m512i) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_si512(to.cast(), v) }
+    }
+
+    #[inline(always)]
+    fn add_h(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_h(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_sub_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn four_times_h(self, v: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_slli_epi16::<2>(v) }
+    }
+
+    #[inline(always)]
+    fn min_h(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_min_epu16(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_w(self, from: *const i32) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_w(self, to: *mut i32, v: __m512i) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_si512(to.cast(), v) }
+    }
+
+    #[inline(always)]
+    fn add_w(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_w(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn four_times_w(self, v: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_slli_epi32::<2>(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(self, from: *const i16) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(from.cast()))) }
+    }
+
+    #[inline(always)]
+    fn to_float(self, v: __m512i) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(v) }
+    }
+
+    #[inline(always)]
+    fn pack(self, a: __m512, b: __m512) -> __m512i {
+        // SAFETY: see above.
+        unsafe {
+            let packed = _mm512_packus_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+            // The instruction packs each quarter for itself.
+            _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn products_h<const N: usize>(
+        self,
+        pixels: *const i16,
+        weights: *const i16,
+        channels: usize,
+        tiles: usize,
+        start: *const i32,
+        sums: *mut i32,
+    ) {
+        // SAFETY: see above.
+        unsafe {
+            match (self.vnni(), N < 3 && tiles > HALF_BLOCK) {
+                (true, true) => vnni::<N, BLOCK>(pixels, weights, channels, start, sums),
+                (true, false) => halves(tiles, channels, N, |first, sum| {
+                    vnni::<N, HALF_BLOCK>(pixels.add(first), weights, channels, start, sums.add(sum));
+                }),
+                (false, true) => plain::<N, BLOCK>(pixels, weights, channels, start, sums),
+                (false, false) => halves(tiles, channels, N, |first, sum| {
+                    plain::<N, HALF_BLOCK>(pixels.add(first), weights, channels, start, sums.add(sum));
+                }),
+            }
+        }
+    }
+}
+
+/// Half a block after the other; `f` gets the places of its first pixel and of its first sum.
+#[inline(always)]
+fn halves(tiles: usize, channels: usize, vectors: usize, f: impl Fn(usize, usize)) {
+    for first in (0..tiles).step_by(HALF_BLOCK) {
+        f(first * channels, first * vectors * Avx512::LANES);
+    }
+}
+
+/// `T` tiles of `N` vectors, by the instructions that are given; `$add` adds two products to a sum.
+macro_rules! products {
+    ($name:ident, $features:literal, $add:expr) => {
+        /// # Safety
+        /// As for [`Integers::products_h`], and the instructions are there.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const N: usize, const T: usize>(
+            pixels: *const i16,
+            weights: *const i16,
+            channels: usize,
+            start: *const i32,
+            sums: *mut i32,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut block = [[_mm512_setzero_si512(); N]; T];
+                for t in 0..T {
+                    for n in 0..N {
+                        block[t][n] = _mm512_loadu_si512(start.add(n * 16).cast());
+                    }
+                }
+                for pair in 0..channels / 2 {
+                    let mut weight = [_mm512_setzero_si512(); N];
+                    for n in 0..N {
+                        weight[n] = _mm512_loadu_si512(weights.add((pair * N + n) * 32).cast());
+                    }
+                    for t in 0..T {
+                        let pixel = pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned();
+                        let pixel = _mm512_set1_epi32(pixel);
+                        for n in 0..N {
+                            block[t][n] = $add(block[t][n], pixel, weight[n]);
+                        }
+                    }
+                }
+                for t in 0..T {
+                    for n in 0..N {
+                        _mm512_storeu_si512(sums.add((t * N + n) * 16).cast(), block[t][n]);
+                    }
+                }
+            }
+        }
+    };
+}
+products!(plain, "avx512f,avx512bw", |sum, a, b| _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)));
+products!(vnni, "avx512f,avx512bw,avx512vnni", |sum, a, b| _mm512_dpwssd_epi32(sum, a, b));
