@@ -2,6 +2,7 @@
 
     python evaluate.py ../models/luma-s-x2.safetensors SET5 SET14
     python evaluate.py --scale 3 SET5          # the classic scalers alone
+    python evaluate.py --precision int8 ../models/luma-s-x2.safetensors SET5    # in integers
 """
 
 import argparse
@@ -13,6 +14,7 @@ from PIL import Image
 
 import metrics
 import pictures
+import quantized
 from weights import load_network
 
 
@@ -47,18 +49,29 @@ def scores(scaler, files, scale):
     return np.mean(rows, axis=0)
 
 
+def load(path, precision):
+    """A network, or its integer version, and the metadata."""
+    model, metadata = load_network(path)
+    if precision == "int8":
+        model = quantized.Quantized(model, quantized.steps(metadata))
+    return model, metadata
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("inputs", nargs="+", help="weights files or checkpoints, then folders")
     p.add_argument("--scale", type=int, help="scale, where no weights file gives it")
+    p.add_argument("--precision", choices=("f32", "int8"), default="f32",
+                   help="int8: luma networks in integers, as the engine has them")
     p.add_argument("--threads", type=int)
     options = p.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
 
     folders = [i for i in options.inputs if Path(i).is_dir()]
-    models = [(i, *load_network(i)) for i in options.inputs if not Path(i).is_dir()]
+    models = [(i, *load(i, options.precision))
+              for i in options.inputs if not Path(i).is_dir()]
     scales = {int(m["scale"]) for _, _, m in models} or {options.scale}
     for scale in sorted(scales):
         scalers = [("bicubic", lambda s: classic(s, scale, Image.BICUBIC)),

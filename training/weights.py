@@ -24,6 +24,15 @@ def load(path, prefix=""):
         return state, file.metadata()
 
 
+def annotate(source, target, **fields):
+    """Copies a weights file with further metadata; tensors keep their precision."""
+    with safe_open(source, "pt") as file:
+        # A tensor may be a view of the file, which may be the one that is written.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+        metadata = file.metadata() | fields
+    save_file(tensors, target, metadata)
+
+
 def load_network(path):
     """A weights file, or the averaged weights of a checkpoint, as (network, metadata)."""
     if str(path).endswith(".pt"):

@@ -31,10 +31,15 @@ class Luma(nn.Module):
         for layer in (self.head, *self.body):
             start(layer)
 
-    def forward(self, x):
-        first = features = F.relu(self.head(x))
+    def features(self, x):
+        """What the head and each body layer give; the last includes the skip."""
+        given = [F.relu(self.head(x))]
         for layer in self.body:
-            features = F.relu(layer(features))
+            given.append(F.relu(layer(given[-1])))
         if self.head_skip:
-            features = features + first
-        return F.pixel_shuffle(self.tail(features), self.scale) + nearest(x, self.scale)
+            given[-1] = given[-1] + given[0]
+        return given
+
+    def forward(self, x):
+        last = self.features(x)[-1]
+        return F.pixel_shuffle(self.tail(last), self.scale) + nearest(x, self.scale)

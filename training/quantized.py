@@ -1,0 +1,89 @@
+"""Luma networks in small integers: the naive reference of what the engine computes.
+
+A value of channel c in layer l is a whole number of 0..LEVELS and stands for that many times
+steps[l][c]. `steps` come from the largest values that calibrate.py finds, all else from the
+weights, in f64. Sums are exact; they are made TIMES as large, as the engine's Winograd
+convolution leaves them, and multiplied by one f32 factor a channel. Rounding goes to the
+nearest, halves to the even. Only the head's f32 sums depend on their order.
+"""
+
+import torch
+from torch.nn import functional as F
+
+from networks.blocks import nearest
+
+LEVELS = 480
+LARGEST_WEIGHT = 227
+TIMES = 576
+LARGEST_SUM = (2**31 - 1) // TIMES - 1  # so that TIMES a sum fits 32 bits
+
+
+def per_channel(values):
+    """[C] that multiplies feature maps."""
+    return values.view(-1, 1, 1)
+
+
+def steps(metadata):
+    """What one level of each channel stands for, [C] (f64) for the head and each body layer."""
+    text = metadata.get("activations")
+    if text is None:
+        raise SystemExit("no activations in the file; calibrate.py FILE PICTURES adds them")
+    layers = [[float(v) for v in layer.split(",")] for layer in text.split(";")]
+    # The engine reads f32.
+    return [torch.tensor(layer).double() / LEVELS for layer in layers]
+
+
+def quantize(layer, before):
+    """Whole weights and biases, and what one unit of each output channel's sum stands for.
+
+    The unit is the smallest with which weights and sums have their bounds.
+    """
+    weight, bias = layer.weight.double() * per_channel(before), layer.bias.double()
+    sides = [(sign * weight).clamp(min=0).sum((1, 2, 3)) for sign in (1, -1)]
+    most = LEVELS * torch.maximum(*sides) + bias.abs()
+    # Rounding may add half a unit for each weight.
+    room = LARGEST_SUM - (LEVELS * weight[0].numel() / 2 + 1)
+    unit = torch.maximum(weight.abs().amax((1, 2, 3)) / LARGEST_WEIGHT, most / room)
+    unit = unit.clamp(min=1e-150)
+    return (weight / unit.view(-1, 1, 1, 1)).round(), (bias / unit).round(), unit
+
+
+def convolve(levels, weight, bias):
+    """Exact: f64 holds every sum."""
+    return F.conv2d(levels.double(), weight, bias, padding=1)
+
+
+class Quantized:
+    channels = 1
+
+    @torch.no_grad()
+    def __init__(self, model, steps):
+        self.scale, self.skip = model.scale, model.head_skip
+        # What is added to each other has one step.
+        self.steps = [steps[-1], *steps[1:]] if self.skip else steps
+        first = self.steps[0]
+        self.head = ((model.head.weight / first.view(-1, 1, 1, 1)).float(),
+                     (model.head.bias / first).float())
+        afters = [*self.steps[1:], torch.ones(self.scale**2)]
+        self.layers = []
+        for layer, before, after in zip([*model.body, model.tail], self.steps, afters):
+            weight, bias, unit = quantize(layer, before)
+            self.layers.append((weight, bias, (unit / after / TIMES).float()))
+
+    @staticmethod
+    def values(levels, layer):
+        """A layer's results in f32, in steps of the next."""
+        weight, bias, factor = layer
+        return (TIMES * convolve(levels, weight, bias)).float() * per_channel(factor)
+
+    def levels(self, x):
+        """The whole numbers that the tail reads."""
+        first = levels = F.conv2d(x, *self.head, padding=1).clamp(0, LEVELS).round()
+        for layer in self.layers[:-1]:
+            levels = self.values(levels, layer).clamp(0, LEVELS).round()
+        return (levels + first).clamp(max=LEVELS) if self.skip else levels
+
+    @torch.no_grad()
+    def __call__(self, x):
+        phases = self.values(self.levels(x), self.layers[-1])
+        return F.pixel_shuffle(phases, self.scale) + nearest(x, self.scale)

@@ -1,0 +1,164 @@
+"""Integers in place of floats. Run `python -m pytest tests` in training/."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import calibrate
+import evaluate
+import quantized
+import weights
+from networks import Luma
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def steps_of(model, batches):
+    return [layer.double() / quantized.LEVELS for layer in calibrate.largest(model, batches)]
+
+
+def by_hand(integers, x):
+    """Levels of the body's last layer, one pixel after the other, in Python's whole numbers."""
+    def level(value):
+        return min(quantized.LEVELS, round(max(0.0, float(value))))
+
+    head = torch.nn.functional.conv2d(x, *integers.head, padding=1)[0]
+    first = levels = np.vectorize(level)(head.numpy())
+    for weight, bias, factor in integers.layers[:-1]:
+        weight, after = weight.numpy().astype(int), np.zeros_like(levels)
+        padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
+        for o, row, column in np.ndindex(after.shape):
+            window = padded[:, row:row + 3, column:column + 3]
+            total = int((window * weight[o]).sum()) + int(bias[o])
+            after[o, row, column] = level(np.float32(576 * total) * factor[o].numpy())
+        levels = after
+    return np.minimum(quantized.LEVELS, levels + first) if integers.skip else levels
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@torch.no_grad()
+def test_levels_are_those_of_the_formula(skip):
+    torch.manual_seed(1)
+    model = Luma(2, 4, 2, skip)
+    for layer in (model.head, *model.body):
+        torch.nn.init.normal_(layer.bias, std=0.1)
+    x = torch.rand(1, 1, 5, 6)
+    # Of a darker picture, so that some values are cut at the largest level.
+    steps = steps_of(model, [0.7 * x])
+    integers = quantized.Quantized(model, steps)
+    levels = integers.levels(x)[0]
+    assert levels.max() == quantized.LEVELS
+    assert np.array_equal(levels.numpy(), by_hand(integers, x))
+    # They stand for what the floats are, where nothing is cut.
+    value = integers.levels(0.6 * x)[0] * quantized.per_channel(steps[-1])
+    exact = model.features(0.6 * x)[-1][0]
+    assert (value - exact).abs().max() <= 0.02 * exact.max()
+
+
+def test_large_sums_are_exact():
+    levels = torch.full((1, 48, 3, 3), float(quantized.LEVELS))
+    levels[0, 0, 0, 0] -= 1
+    weight = torch.full((1, 48, 3, 3), float(quantized.LARGEST_WEIGHT), dtype=torch.float64)
+    total = quantized.convolve(levels, weight, None)[0, 0, 1, 1].item()
+    # Odd and above 2^24, so no f32.
+    assert total == quantized.LARGEST_WEIGHT * (quantized.LEVELS * 48 * 9 - 1)
+
+
+@torch.no_grad()
+def test_weights_and_sums_fit():
+    ones = torch.ones(48, dtype=torch.float64)
+    random, even = torch.randn(1, 48, 3, 3), torch.ones(1, 48, 3, 3)
+    random[0, 0, 0, 0] = 9  # one large weight decides, not the sum
+    for weight, bias, widest in [(random, 0.0, True), (even, 9.0, False), (0 * even, 0.0, False)]:
+        layer = torch.nn.Conv2d(48, 1, 3)
+        layer.weight.copy_(weight)
+        layer.bias.fill_(bias)
+        whole, offset, _ = quantized.quantize(layer, ones)
+        assert (whole.abs().max() == quantized.LARGEST_WEIGHT) == widest
+        side = max((sign * whole).clamp(min=0).sum().item() for sign in (1, -1))
+        most = quantized.LEVELS * side + offset.abs().item()
+        assert most * quantized.TIMES < 2**31
+
+
+@torch.no_grad()
+def test_biases_are_whole_units():
+    model = Luma(2, 1, 1, False)
+    for p in model.parameters():
+        p.zero_()
+    model.body[0].weight[0, 0, 1, 1] = quantized.LARGEST_WEIGHT
+    model.body[0].bias[0] = 2.4
+    # A unit of the sum is 1 and a level of the result a tenth: 2.4 would be level 24.
+    steps = [torch.tensor([step], dtype=torch.float64) for step in (1, 0.1)]
+    integers = quantized.Quantized(model, steps)
+    assert integers.levels(torch.zeros(1, 1, 1, 1)).item() == 20
+
+
+@pytest.mark.parametrize("name", ["luma-s-x2", "luma-s-x3", "luma-s-x4", "luma-m-x2"])
+@torch.no_grad()
+def test_flats_and_ramps_stay_smooth(name):
+    """At most one code beside f32, and a quarter in the mean of any 64x64 block."""
+    model, metadata = weights.load_network(MODELS / f"{name}.safetensors")
+    integers = quantized.Quantized(model, quantized.steps(metadata))
+    ramp = (torch.arange(256.0) / 255).expand(1, 1, 72, 256)
+    gentle = (torch.arange(512.0) / 2).floor().expand(1, 1, 72, 512) / 255
+    flats = (torch.arange(0.0, 256, 15) / 255).view(-1, 1, 1, 1).expand(-1, 1, 36, 36)
+    for x in (ramp, gentle, gentle.mT, flats):
+        codes = [(f(x).clamp(0, 1) * 255).round() for f in (integers, model)]
+        apart = codes[0] - codes[1]
+        assert apart.abs().max() <= 1
+        assert torch.nn.functional.avg_pool2d(apart, 64, 16).abs().max() <= 0.25
+
+
+def test_calibration_writes_metadata_and_nothing_else(tmp_path, monkeypatch):
+    torch.manual_seed(2)
+    model, path = Luma(2, 4, 1, False), tmp_path / "a.safetensors"
+    params = dict(width=4, depth=1, head_skip=False)
+    weights.save(path, model.state_dict(), "luma", params, 2, half=True)
+    (tmp_path / "pictures").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "pictures" / "a.png")
+
+    def content():
+        with safe_open(path, "pt") as file:
+            return {n: file.get_tensor(n).clone() for n in file.keys()}, file.metadata()
+
+    tensors, metadata = content()
+    monkeypatch.setattr(sys, "argv", ["calibrate.py", str(path), str(tmp_path / "pictures")])
+    calibrate.main()
+    after, described = content()
+    assert {n: t.dtype for n, t in after.items()} == dict.fromkeys(tensors, torch.float16)
+    assert all(torch.equal(after[n], t) for n, t in tensors.items())
+    activations = described.pop("activations")
+    assert described == metadata
+    assert [len(layer.split(",")) for layer in activations.split(";")] == [4, 4]
+
+    # What was measured covers the pictures, and the integers run on it.
+    integers, _ = evaluate.load(path, "int8")
+    x = calibrate.small(tmp_path / "pictures" / "a.png", 2)
+    seen = calibrate.largest(weights.load_network(path)[0], [x])
+    for layer, step in zip(seen, integers.steps):
+        assert (layer <= step * quantized.LEVELS * 1.001).all()
+    assert evaluate.run(integers, Image.fromarray(noise)).shape == (80, 120)
+
+
+def test_pictures_that_wake_nothing_leave_room():
+    model = Luma(2, 4, 1, False)
+    torch.nn.init.constant_(model.head.bias, -9)
+    torch.nn.init.constant_(model.head.bias[:1], 1)
+    head = calibrate.largest(model, [torch.zeros(1, 1, 8, 8)])[0]
+    assert head.tolist() == [1.0] + [calibrate.FLOOR] * 3
+
+
+def test_a_file_without_activations_says_what_to_do(tmp_path):
+    model = Luma(2, 4, 1, False)
+    params = dict(width=4, depth=1, head_skip=False)
+    weights.save(tmp_path / "a.safetensors", model.state_dict(), "luma", params, 2)
+    with pytest.raises(SystemExit, match="calibrate.py"):
+        evaluate.load(tmp_path / "a.safetensors", "int8")
