@@ -180,19 +180,21 @@ impl Simd for Avx2 {
     }
 }
 
-/// Channel `$c` of a tile at `$p`, times two vectors of weights.
+/// Channel `$c` of a tile at `$p`, times two vectors of weights; `$fma` multiplies and adds.
 macro_rules! tile {
-    ($p:literal, $c:literal, $a:literal, $b:literal) => {
+    ($fma:literal, $p:literal, $c:literal, $a:literal, $b:literal) => {
         concat!(
             "vbroadcastss ymm14, [",
             $p,
             " + 4*",
             $c,
             "]\n",
-            "vfmadd231ps ymm",
+            $fma,
+            " ymm",
             $a,
             ", ymm14, ymm12\n",
-            "vfmadd231ps ymm",
+            $fma,
+            " ymm",
             $b,
             ", ymm14, ymm13\n",
         )
@@ -201,7 +203,7 @@ macro_rules! tile {
 
 /// One channel, its weights at byte `$u`, for two vectors of outputs.
 macro_rules! channel {
-    ($c:literal, $u:literal) => {
+    ($fma:literal, $c:literal, $u:literal) => {
         concat!(
             "vmovups ymm12, [{u} + ",
             $u,
@@ -209,59 +211,66 @@ macro_rules! channel {
             "vmovups ymm13, [{u} + ",
             $u,
             " + 32]\n",
-            tile!("{p}", $c, "0", "1"),
-            tile!("{p} + {s}", $c, "2", "3"),
-            tile!("{p} + 2*{s}", $c, "4", "5"),
-            tile!("{q}", $c, "6", "7"),
-            tile!("{q} + {s}", $c, "8", "9"),
-            tile!("{q} + 2*{s}", $c, "10", "11"),
+            tile!($fma, "{p}", $c, "0", "1"),
+            tile!($fma, "{p} + {s}", $c, "2", "3"),
+            tile!($fma, "{p} + 2*{s}", $c, "4", "5"),
+            tile!($fma, "{q}", $c, "6", "7"),
+            tile!($fma, "{q} + {s}", $c, "8", "9"),
+            tile!($fma, "{q} + 2*{s}", $c, "10", "11"),
         )
     };
 }
 
-/// [`Simd::half_products`] for two vectors, in assembly for the reason that `convolve` below gives.
-///
-/// # Safety
-/// As there.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn products_2(pixels: *const f32, weights: *const f32, channels: usize, start: *const f32, sums: *mut f32) {
-    const { assert!(HALF_BLOCK == 6, "the registers are for six tiles") };
-    // SAFETY: the caller promises that what is read and written is there.
-    unsafe {
-        asm!(
-            "vmovups ymm0, [{start}]", "vmovups ymm1, [{start} + 32]",
-            "vmovaps ymm2, ymm0", "vmovaps ymm3, ymm1", "vmovaps ymm4, ymm0", "vmovaps ymm5, ymm1",
-            "vmovaps ymm6, ymm0", "vmovaps ymm7, ymm1", "vmovaps ymm8, ymm0", "vmovaps ymm9, ymm1",
-            "vmovaps ymm10, ymm0", "vmovaps ymm11, ymm1",
-            "2:",
-            "prefetcht0 [{u} + 512]",
-            "prefetcht0 [{u} + 576]",
-            channel!("0", "0"),
-            channel!("1", "64"),
-            "add {p}, 8",
-            "add {q}, 8",
-            "add {u}, 128",
-            "sub {c}, 2",
-            "jnz 2b",
-            "vmovups [{m}], ymm0", "vmovups [{m} + 32], ymm1", "vmovups [{m} + 64], ymm2",
-            "vmovups [{m} + 96], ymm3", "vmovups [{m} + 128], ymm4", "vmovups [{m} + 160], ymm5",
-            "vmovups [{m} + 192], ymm6", "vmovups [{m} + 224], ymm7", "vmovups [{m} + 256], ymm8",
-            "vmovups [{m} + 288], ymm9", "vmovups [{m} + 320], ymm10", "vmovups [{m} + 352], ymm11",
-            p = inout(reg) pixels => _,
-            q = inout(reg) pixels.add(3 * channels) => _,
-            u = inout(reg) weights => _,
-            c = inout(reg) channels => _,
-            s = in(reg) 4 * channels,
-            m = in(reg) sums,
-            start = in(reg) start,
-            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
-            out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
-            out("ymm12") _, out("ymm13") _, out("ymm14") _,
-            options(nostack),
-        );
-    }
+macro_rules! products_2 {
+    ($name:ident, $features:literal, $fma:literal) => {
+        /// [`Simd::half_products`] for two vectors, in assembly for the reason that `convolve` below gives, and because the compiler
+        /// takes `vpdpwssd` apart.
+        ///
+        /// # Safety
+        /// As there; a pair of 16-bit integers is taken for a float.
+        #[target_feature(enable = $features)]
+        #[inline]
+        pub unsafe fn $name(pixels: *const f32, weights: *const f32, channels: usize, start: *const f32, sums: *mut f32) {
+            const { assert!(HALF_BLOCK == 6, "the registers are for six tiles") };
+            // SAFETY: the caller promises that what is read and written is there.
+            unsafe {
+                asm!(
+                    "vmovups ymm0, [{start}]", "vmovups ymm1, [{start} + 32]",
+                    "vmovaps ymm2, ymm0", "vmovaps ymm3, ymm1", "vmovaps ymm4, ymm0", "vmovaps ymm5, ymm1",
+                    "vmovaps ymm6, ymm0", "vmovaps ymm7, ymm1", "vmovaps ymm8, ymm0", "vmovaps ymm9, ymm1",
+                    "vmovaps ymm10, ymm0", "vmovaps ymm11, ymm1",
+                    "2:",
+                    "prefetcht0 [{u} + 512]",
+                    "prefetcht0 [{u} + 576]",
+                    channel!($fma, "0", "0"),
+                    channel!($fma, "1", "64"),
+                    "add {p}, 8",
+                    "add {q}, 8",
+                    "add {u}, 128",
+                    "sub {c}, 2",
+                    "jnz 2b",
+                    "vmovups [{m}], ymm0", "vmovups [{m} + 32], ymm1", "vmovups [{m} + 64], ymm2",
+                    "vmovups [{m} + 96], ymm3", "vmovups [{m} + 128], ymm4", "vmovups [{m} + 160], ymm5",
+                    "vmovups [{m} + 192], ymm6", "vmovups [{m} + 224], ymm7", "vmovups [{m} + 256], ymm8",
+                    "vmovups [{m} + 288], ymm9", "vmovups [{m} + 320], ymm10", "vmovups [{m} + 352], ymm11",
+                    p = inout(reg) pixels => _,
+                    q = inout(reg) pixels.add(3 * channels) => _,
+                    u = inout(reg) weights => _,
+                    c = inout(reg) channels => _,
+                    s = in(reg) 4 * channels,
+                    m = in(reg) sums,
+                    start = in(reg) start,
+                    out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
+                    out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
+                    out("ymm12") _, out("ymm13") _, out("ymm14") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
 }
+products_2!(products_2, "avx2,fma", "vfmadd231ps");
+products_2!(vnni_2, "avx2,avxvnni", "{{vex}} vpdpwssd");
 
 /// One tap of a tile: pixels at byte `$p` of the line, weights at byte `$q`.
 macro_rules! tap {

@@ -230,50 +230,50 @@ fn prefetch<const N: usize>(from: *const f32) {
     }
 }
 
-/// Channel `$c` of three tiles at `$p`, times one vector of weights.
+/// Channel `$c` of three tiles at `$p`, times one vector of weights; `$fma` multiplies and adds.
 macro_rules! three_1 {
-    ($p:literal, $c:literal, $x:literal, $y:literal, $z:literal) => {
+    ($fma:literal, $p:literal, $c:literal, $x:literal, $y:literal, $z:literal) => {
         concat!(
-            three_1!(@ $x, $p, $c),
-            three_1!(@ $y, $p, " + {s}", $c),
-            three_1!(@ $z, $p, " + 2*{s}", $c),
+            three_1!(@ $fma, $x, $p, $c),
+            three_1!(@ $fma, $y, $p, " + {s}", $c),
+            three_1!(@ $fma, $z, $p, " + 2*{s}", $c),
         )
     };
-    (@ $x:literal, $($at:literal),+) => {
-        concat!("vfmadd231ps zmm", $x, ", zmm30, dword ptr [", $($at,)+ "]{{1to16}}\n")
+    (@ $fma:literal, $x:literal, $($at:literal),+) => {
+        concat!($fma, " zmm", $x, ", zmm30, dword ptr [", $($at,)+ "]{{1to16}}\n")
     };
 }
 
 /// Channel `$c` of three tiles at `$p`, times two vectors of weights.
 macro_rules! three_2 {
-    ($p:literal, $c:literal, $x:literal, $x2:literal, $y:literal, $y2:literal, $z:literal, $z2:literal) => {
+    ($fma:literal, $p:literal, $c:literal, $x:literal, $x2:literal, $y:literal, $y2:literal, $z:literal, $z2:literal) => {
         concat!(
-            three_2!(@ $x, $x2, $p, $c),
-            three_2!(@ $y, $y2, $p, " + {s}", $c),
-            three_2!(@ $z, $z2, $p, " + 2*{s}", $c),
+            three_2!(@ $fma, $x, $x2, $p, $c),
+            three_2!(@ $fma, $y, $y2, $p, " + {s}", $c),
+            three_2!(@ $fma, $z, $z2, $p, " + 2*{s}", $c),
         )
     };
-    (@ $x:literal, $x2:literal, $($at:literal),+) => {
+    (@ $fma:literal, $x:literal, $x2:literal, $($at:literal),+) => {
         concat!(
             "vbroadcastss zmm29, dword ptr [", $($at,)+ "]\n",
-            "vfmadd231ps zmm", $x, ", zmm29, zmm30\n",
-            "vfmadd231ps zmm", $x2, ", zmm29, zmm31\n",
+            $fma, " zmm", $x, ", zmm29, zmm30\n",
+            $fma, " zmm", $x2, ", zmm29, zmm31\n",
         )
     };
 }
 
-/// [`Simd::products`] in assembly, for the reason that `avx2.rs` gives. The vectors of `start` are loaded to zmm0 and, as far
-/// away as `$second` says, to zmm1. `$code` is two channels, whose weights are `$bytes` long, `$store` leaves the sums; each of
-/// the pointers p, q, r, t is that of three tiles.
+/// Products of a block in assembly, for the reason that `avx2.rs` gives, and because the compiler takes `vpdpwssd` apart. The
+/// vectors of `start` are loaded to zmm0 and, as far away as `$second` says, to zmm1. `$code` is two channels, whose weights
+/// are `$bytes` long, `$store` leaves the sums; each of the pointers p, q, r, t is that of three tiles.
 macro_rules! products {
-    ($(#[$doc:meta])* $name:ident, $second:literal, $bytes:literal, [$($code:expr),*], [$($store:literal),*]) => {
+    ($(#[$doc:meta])* $name:ident, $features:literal, $second:literal, $bytes:literal, [$($code:expr),*], [$($store:literal),*]) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As for [`Simd::products`], for as many tiles.
-        #[target_feature(enable = "avx512f")]
+        /// As for [`Simd::products`], for as many tiles; a pair of 16-bit integers is taken for a float.
+        #[target_feature(enable = $features)]
         #[inline]
-        unsafe fn $name(
+        pub unsafe fn $name(
             pixels: *const f32,
             weights: *const f32,
             channels: usize,
@@ -317,62 +317,70 @@ macro_rules! products {
         }
     };
 }
-products!(
-    /// Six tiles of one vector.
-    products_6_1, 0, 128,
-    [
-        "prefetcht0 [{u} + 512]",
-        "prefetcht0 [{u} + 576]",
-        "vmovups zmm30, [{u}]",
-        three_1!("{p}", "", "0", "1", "2"),
-        three_1!("{q}", "", "3", "4", "5"),
-        "vmovups zmm30, [{u} + 64]",
-        three_1!("{p}", " + 4", "0", "1", "2"),
-        three_1!("{q}", " + 4", "3", "4", "5")
-    ],
-    []
-);
-products!(
-    /// Twelve tiles of one vector: 13 loads for 12 multiply-adds, where six tiles take 7 for 6 and are a fifth slower.
-    products_12_1, 0, 128,
-    [
-        "prefetcht0 [{u} + 512]",
-        "prefetcht0 [{u} + 576]",
-        "vmovups zmm30, [{u}]",
-        three_1!("{p}", "", "0", "1", "2"),
-        three_1!("{q}", "", "3", "4", "5"),
-        three_1!("{r}", "", "6", "7", "8"),
-        three_1!("{t}", "", "9", "10", "11"),
-        "vmovups zmm30, [{u} + 64]",
-        three_1!("{p}", " + 4", "0", "1", "2"),
-        three_1!("{q}", " + 4", "3", "4", "5"),
-        three_1!("{r}", " + 4", "6", "7", "8"),
-        three_1!("{t}", " + 4", "9", "10", "11")
-    ],
-    [
-        "vmovups [{m} + 384], zmm6", "vmovups [{m} + 448], zmm7", "vmovups [{m} + 512], zmm8",
-        "vmovups [{m} + 576], zmm9", "vmovups [{m} + 640], zmm10", "vmovups [{m} + 704], zmm11"
-    ]
-);
-products!(
-    /// Six tiles of two vectors.
-    products_6_2, 64, 256,
-    [
-        "prefetcht0 [{u} + 512]",
-        "prefetcht0 [{u} + 576]",
-        "prefetcht0 [{u} + 640]",
-        "prefetcht0 [{u} + 704]",
-        "vmovups zmm30, [{u}]",
-        "vmovups zmm31, [{u} + 64]",
-        three_2!("{p}", "", "0", "1", "2", "3", "4", "5"),
-        three_2!("{q}", "", "6", "7", "8", "9", "10", "11"),
-        "vmovups zmm30, [{u} + 128]",
-        "vmovups zmm31, [{u} + 192]",
-        three_2!("{p}", " + 4", "0", "1", "2", "3", "4", "5"),
-        three_2!("{q}", " + 4", "6", "7", "8", "9", "10", "11")
-    ],
-    [
-        "vmovups [{m} + 384], zmm6", "vmovups [{m} + 448], zmm7", "vmovups [{m} + 512], zmm8",
-        "vmovups [{m} + 576], zmm9", "vmovups [{m} + 640], zmm10", "vmovups [{m} + 704], zmm11"
-    ]
-);
+
+/// The products of one kind of numbers.
+macro_rules! kind {
+    ($features:literal, $fma:literal, $six_1:ident, $twelve_1:ident, $six_2:ident) => {
+        products!(
+            /// Six tiles of one vector.
+            $six_1, $features, 0, 128,
+            [
+                "prefetcht0 [{u} + 512]",
+                "prefetcht0 [{u} + 576]",
+                "vmovups zmm30, [{u}]",
+                three_1!($fma, "{p}", "", "0", "1", "2"),
+                three_1!($fma, "{q}", "", "3", "4", "5"),
+                "vmovups zmm30, [{u} + 64]",
+                three_1!($fma, "{p}", " + 4", "0", "1", "2"),
+                three_1!($fma, "{q}", " + 4", "3", "4", "5")
+            ],
+            []
+        );
+        products!(
+            /// Twelve tiles of one vector: 13 loads for 12 multiply-adds, where six tiles take 7 for 6 and are a fifth slower.
+            $twelve_1, $features, 0, 128,
+            [
+                "prefetcht0 [{u} + 512]",
+                "prefetcht0 [{u} + 576]",
+                "vmovups zmm30, [{u}]",
+                three_1!($fma, "{p}", "", "0", "1", "2"),
+                three_1!($fma, "{q}", "", "3", "4", "5"),
+                three_1!($fma, "{r}", "", "6", "7", "8"),
+                three_1!($fma, "{t}", "", "9", "10", "11"),
+                "vmovups zmm30, [{u} + 64]",
+                three_1!($fma, "{p}", " + 4", "0", "1", "2"),
+                three_1!($fma, "{q}", " + 4", "3", "4", "5"),
+                three_1!($fma, "{r}", " + 4", "6", "7", "8"),
+                three_1!($fma, "{t}", " + 4", "9", "10", "11")
+            ],
+            [
+                "vmovups [{m} + 384], zmm6", "vmovups [{m} + 448], zmm7", "vmovups [{m} + 512], zmm8",
+                "vmovups [{m} + 576], zmm9", "vmovups [{m} + 640], zmm10", "vmovups [{m} + 704], zmm11"
+            ]
+        );
+        products!(
+            /// Six tiles of two vectors.
+            $six_2, $features, 64, 256,
+            [
+                "prefetcht0 [{u} + 512]",
+                "prefetcht0 [{u} + 576]",
+                "prefetcht0 [{u} + 640]",
+                "prefetcht0 [{u} + 704]",
+                "vmovups zmm30, [{u}]",
+                "vmovups zmm31, [{u} + 64]",
+                three_2!($fma, "{p}", "", "0", "1", "2", "3", "4", "5"),
+                three_2!($fma, "{q}", "", "6", "7", "8", "9", "10", "11"),
+                "vmovups zmm30, [{u} + 128]",
+                "vmovups zmm31, [{u} + 192]",
+                three_2!($fma, "{p}", " + 4", "0", "1", "2", "3", "4", "5"),
+                three_2!($fma, "{q}", " + 4", "6", "7", "8", "9", "10", "11")
+            ],
+            [
+                "vmovups [{m} + 384], zmm6", "vmovups [{m} + 448], zmm7", "vmovups [{m} + 512], zmm8",
+                "vmovups [{m} + 576], zmm9", "vmovups [{m} + 640], zmm10", "vmovups [{m} + 704], zmm11"
+            ]
+        );
+    };
+}
+kind!("avx512f", "vfmadd231ps", products_6_1, products_12_1, products_6_2);
+kind!("avx512f,avx512vnni", "vpdpwssd", vnni_6_1, vnni_12_1, vnni_6_2);

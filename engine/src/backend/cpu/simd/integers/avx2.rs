@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::Integers;
+use crate::backend::cpu::simd::avx2::vnni_2;
 use crate::backend::cpu::simd::{Avx2, HALF_BLOCK};
 
 // SAFETY of every block below: `self` proves that AVX2 is there; what memory is touched is the caller's promise.
@@ -120,8 +121,9 @@ impl Integers for Avx2 {
             // SAFETY: see above; there is room for a whole block.
             unsafe {
                 let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * 8));
-                if self.vnni() {
-                    half_vnni::<N>(pixels, weights, channels, start, sums);
+                if self.vnni() && N == 2 {
+                    // Pairs of channels stand where that function has one.
+                    vnni_2(pixels.cast(), weights.cast(), channels / 2, start.cast(), sums.cast());
                 } else {
                     half::<N>(pixels, weights, channels, start, sums);
                 }
@@ -130,48 +132,43 @@ impl Integers for Avx2 {
     }
 }
 
-/// Half a block, by the instructions that are given; `$add` adds two products to a sum.
-macro_rules! half {
-    ($name:ident, $features:literal, $add:expr) => {
-        /// # Safety
-        /// As for [`Integers::products_h`], and the instructions are there.
-        #[target_feature(enable = $features)]
-        unsafe fn $name<const N: usize>(
-            pixels: *const i16,
-            weights: *const i16,
-            channels: usize,
-            start: *const i32,
-            sums: *mut i32,
-        ) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let mut block = [[_mm256_setzero_si256(); N]; HALF_BLOCK];
-                for t in 0..HALF_BLOCK {
-                    for n in 0..N {
-                        block[t][n] = _mm256_loadu_si256(start.add(n * 8).cast());
-                    }
-                }
-                for pair in 0..channels / 2 {
-                    let mut weight = [_mm256_setzero_si256(); N];
-                    for n in 0..N {
-                        weight[n] = _mm256_loadu_si256(weights.add((pair * N + n) * 16).cast());
-                    }
-                    for t in 0..HALF_BLOCK {
-                        let pixel = pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned();
-                        let pixel = _mm256_set1_epi32(pixel);
-                        for n in 0..N {
-                            block[t][n] = $add(block[t][n], pixel, weight[n]);
-                        }
-                    }
-                }
-                for t in 0..HALF_BLOCK {
-                    for n in 0..N {
-                        _mm256_storeu_si256(sums.add((t * N + n) * 8).cast(), block[t][n]);
-                    }
+/// Half a block without VNNI.
+///
+/// # Safety
+/// As for [`Integers::products_h`], and AVX2 is there.
+#[inline(always)]
+unsafe fn half<const N: usize>(
+    pixels: *const i16,
+    weights: *const i16,
+    channels: usize,
+    start: *const i32,
+    sums: *mut i32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut block = [[_mm256_setzero_si256(); N]; HALF_BLOCK];
+        for t in 0..HALF_BLOCK {
+            for n in 0..N {
+                block[t][n] = _mm256_loadu_si256(start.add(n * 8).cast());
+            }
+        }
+        for pair in 0..channels / 2 {
+            let mut weight = [_mm256_setzero_si256(); N];
+            for n in 0..N {
+                weight[n] = _mm256_loadu_si256(weights.add((pair * N + n) * 16).cast());
+            }
+            for t in 0..HALF_BLOCK {
+                let pixel = pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned();
+                let pixel = _mm256_set1_epi32(pixel);
+                for n in 0..N {
+                    block[t][n] = _mm256_add_epi32(block[t][n], _mm256_madd_epi16(pixel, weight[n]));
                 }
             }
         }
-    };
+        for t in 0..HALF_BLOCK {
+            for n in 0..N {
+                _mm256_storeu_si256(sums.add((t * N + n) * 8).cast(), block[t][n]);
+            }
+        }
+    }
 }
-half!(half, "avx2", |sum, a, b| _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)));
-half!(half_vnni, "avx2,avxvnni", |sum, a, b| _mm256_dpwssd_avx_epi32(sum, a, b));

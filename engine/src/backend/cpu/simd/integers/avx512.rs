@@ -5,7 +5,8 @@
 use std::arch::x86_64::*;
 
 use super::Integers;
-use crate::backend::cpu::simd::{Avx512, BLOCK, HALF_BLOCK, Simd};
+use crate::backend::cpu::simd::avx512::{vnni_6_1, vnni_6_2, vnni_12_1};
+use crate::backend::cpu::simd::{Avx512, HALF_BLOCK};
 
 // SAFETY of every block below: `self` proves that AVX-512 is there; what memory is touched is the caller's promise.
 impl Integers for Avx512 {
@@ -118,70 +119,83 @@ impl Integers for Avx512 {
     ) {
         // SAFETY: see above.
         unsafe {
-            match (self.vnni(), N < 3 && tiles > HALF_BLOCK) {
-                (true, true) => vnni::<N, BLOCK>(pixels, weights, channels, start, sums),
-                (true, false) => halves(tiles, channels, N, |first, sum| {
-                    vnni::<N, HALF_BLOCK>(pixels.add(first), weights, channels, start, sums.add(sum));
-                }),
-                (false, true) => plain::<N, BLOCK>(pixels, weights, channels, start, sums),
-                (false, false) => halves(tiles, channels, N, |first, sum| {
-                    plain::<N, HALF_BLOCK>(pixels.add(first), weights, channels, start, sums.add(sum));
-                }),
+            if self.vnni() && N < 3 {
+                return vnni::<N>(pixels, weights, channels, tiles, start, sums);
+            }
+            for first in (0..tiles).step_by(HALF_BLOCK) {
+                half::<N>(pixels.add(first * channels), weights, channels, start, sums.add(first * N * 16));
             }
         }
     }
 }
 
-/// Half a block after the other; `f` gets the places of its first pixel and of its first sum.
+/// By VNNI, one or two vectors.
+///
+/// # Safety
+/// As for [`Integers::products_h`], and the instructions are there.
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn vnni<const N: usize>(
+    pixels: *const i16,
+    weights: *const i16,
+    channels: usize,
+    tiles: usize,
+    start: *const i32,
+    sums: *mut i32,
+) {
+    let (weights, start) = (weights.cast(), start.cast());
+    // SAFETY: the caller's promise; pairs of channels stand where those functions have one.
+    unsafe {
+        if N == 1 && tiles > HALF_BLOCK {
+            return vnni_12_1(pixels.cast(), weights, channels / 2, start, sums.cast());
+        }
+        for first in (0..tiles).step_by(HALF_BLOCK) {
+            let (pixels, sums) = (pixels.add(first * channels).cast(), sums.add(first * N * 16).cast());
+            if N == 1 {
+                vnni_6_1(pixels, weights, channels / 2, start, sums);
+            } else {
+                vnni_6_2(pixels, weights, channels / 2, start, sums);
+            }
+        }
+    }
+}
+
+/// Half a block without VNNI.
+///
+/// # Safety
+/// As for [`Integers::products_h`], and AVX-512 is there.
 #[inline(always)]
-fn halves(tiles: usize, channels: usize, vectors: usize, f: impl Fn(usize, usize)) {
-    for first in (0..tiles).step_by(HALF_BLOCK) {
-        f(first * channels, first * vectors * Avx512::LANES);
-    }
-}
-
-/// `T` tiles of `N` vectors, by the instructions that are given; `$add` adds two products to a sum.
-macro_rules! products {
-    ($name:ident, $features:literal, $add:expr) => {
-        /// # Safety
-        /// As for [`Integers::products_h`], and the instructions are there.
-        #[target_feature(enable = $features)]
-        unsafe fn $name<const N: usize, const T: usize>(
-            pixels: *const i16,
-            weights: *const i16,
-            channels: usize,
-            start: *const i32,
-            sums: *mut i32,
-        ) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let mut block = [[_mm512_setzero_si512(); N]; T];
-                for t in 0..T {
-                    for n in 0..N {
-                        block[t][n] = _mm512_loadu_si512(start.add(n * 16).cast());
-                    }
-                }
-                for pair in 0..channels / 2 {
-                    let mut weight = [_mm512_setzero_si512(); N];
-                    for n in 0..N {
-                        weight[n] = _mm512_loadu_si512(weights.add((pair * N + n) * 32).cast());
-                    }
-                    for t in 0..T {
-                        let pixel = pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned();
-                        let pixel = _mm512_set1_epi32(pixel);
-                        for n in 0..N {
-                            block[t][n] = $add(block[t][n], pixel, weight[n]);
-                        }
-                    }
-                }
-                for t in 0..T {
-                    for n in 0..N {
-                        _mm512_storeu_si512(sums.add((t * N + n) * 16).cast(), block[t][n]);
-                    }
+unsafe fn half<const N: usize>(
+    pixels: *const i16,
+    weights: *const i16,
+    channels: usize,
+    start: *const i32,
+    sums: *mut i32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut block = [[_mm512_setzero_si512(); N]; HALF_BLOCK];
+        for t in 0..HALF_BLOCK {
+            for n in 0..N {
+                block[t][n] = _mm512_loadu_si512(start.add(n * 16).cast());
+            }
+        }
+        for pair in 0..channels / 2 {
+            let mut weight = [_mm512_setzero_si512(); N];
+            for n in 0..N {
+                weight[n] = _mm512_loadu_si512(weights.add((pair * N + n) * 32).cast());
+            }
+            for t in 0..HALF_BLOCK {
+                let pixel = pixels.add(t * channels + 2 * pair).cast::<i32>().read_unaligned();
+                let pixel = _mm512_set1_epi32(pixel);
+                for n in 0..N {
+                    block[t][n] = _mm512_add_epi32(block[t][n], _mm512_madd_epi16(pixel, weight[n]));
                 }
             }
         }
-    };
+        for t in 0..HALF_BLOCK {
+            for n in 0..N {
+                _mm512_storeu_si512(sums.add((t * N + n) * 16).cast(), block[t][n]);
+            }
+        }
+    }
 }
-products!(plain, "avx512f,avx512bw", |sum, a, b| _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)));
-products!(vnni, "avx512f,avx512bw,avx512vnni", |sum, a, b| _mm512_dpwssd_epi32(sum, a, b));
