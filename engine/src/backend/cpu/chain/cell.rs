@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::ends::shuffle;
+use super::ends::{add_nearest, shuffle};
 use super::numbers::Number;
 use super::winograd::{self, Out, Pixels, SLACK, TILE};
 use super::{Chain, STRIP};
@@ -67,7 +67,7 @@ impl<N: Number> Room<N> {
             rings: rings.collect(),
             winograd: winograd::Room::new(cin.unwrap_or(0), outputs.unwrap_or(0)),
             pixels: vec![0.0; (TILE + 2) * ((tiles + 1) * TILE + 2)],
-            last: vec![0.0; TILE * STRIP * TILE * chain.tail.outputs],
+            last: vec![0.0; TILE * STRIP.next_multiple_of(chain.tail.quad) * TILE * chain.tail.outputs],
         }
     }
 }
@@ -209,23 +209,43 @@ impl<N: Number> Cell<'_, N> {
         let count = (columns.end * TILE).min(input.width) - start;
         let (ring, slot) = (&room.rings[chain.layers.len()], self.slot(columns.start));
         let pixels = Pixels { rows: std::array::from_fn(|i| ring.row(top - 1 + i as isize, slot)), phase: ring.phase };
+        let (scale, top) = (chain.scale, top as usize);
+        let rows = top..input.height.min(top + TILE);
+        if chain.tail.quad > 1 {
+            let stride = columns.len().next_multiple_of(chain.tail.quad) * 2 * TILE;
+            let mut parts = room.last.chunks_exact_mut(stride);
+            let mut next = |_| parts.next().expect("there is room for eight rows");
+            let out = std::array::from_fn(|_| std::array::from_fn(&mut next));
+            N::last_of_four(self.isa, &chain.tail, pixels, columns.len(), &mut room.winograd, out);
+            for (y, values) in rows.zip(room.last.chunks_exact(2 * stride)) {
+                let line = &input.data[y * input.width + start..][..count];
+                for (values, out) in values.chunks_exact(stride).zip(self.picture(y, start, count)) {
+                    add_nearest(values, line, out);
+                }
+            }
+            return;
+        }
         let outputs = chain.tail.outputs;
         let stride = columns.len() * TILE * outputs;
-        let mut rows = room.last.chunks_exact_mut(stride);
-        let out = std::array::from_fn(|_| rows.next().expect("there is room for four rows"));
+        let mut parts = room.last.chunks_exact_mut(stride);
+        let out = std::array::from_fn(|_| parts.next().expect("there is room for four rows"));
         N::last(self.isa, &chain.tail, pixels, columns.len(), &mut room.winograd, out);
-        let (scale, top) = (chain.scale, top as usize);
-        for (y, values) in (top..input.height.min(top + TILE)).zip(room.last.chunks_exact(stride)) {
+        for (y, values) in rows.zip(room.last.chunks_exact(stride)) {
             let line = &input.data[y * input.width + start..][..count];
-            let rows = std::array::from_fn(|i| {
-                if i >= scale {
-                    return [].as_mut_slice();
-                }
-                let first = ((y * scale + i) * input.width + start) * scale;
-                // SAFETY: cells do not overlap, and every task has its own.
-                unsafe { self.out.write(first..first + count * scale) }
-            });
-            shuffle(scale, values, outputs, line, rows);
+            shuffle(scale, values, outputs, line, self.picture(y, start, count));
         }
+    }
+
+    /// The rows of the picture that a row of the frame becomes, `count` pixels from `start` on.
+    fn picture(&self, y: usize, start: usize, count: usize) -> [&mut [f32]; TILE] {
+        let (scale, width) = (self.chain.scale, self.input.width);
+        std::array::from_fn(|i| {
+            if i >= scale {
+                return [].as_mut_slice();
+            }
+            let first = ((y * scale + i) * width + start) * scale;
+            // SAFETY: cells do not overlap, and every task has its own.
+            unsafe { self.out.write(first..first + count * scale) }
+        })
     }
 }

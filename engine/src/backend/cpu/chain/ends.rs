@@ -115,3 +115,11 @@ fn shuffle_by<const S: usize>(values: &[f32], outputs: usize, input: &[f32], row
         }
     }
 }
+
+/// The same by 2, of values that are in order already.
+pub fn add_nearest(values: &[f32], input: &[f32], row: &mut [f32]) {
+    let values = values.as_chunks::<2>().0;
+    for ((pixels, values), input) in row.as_chunks_mut::<2>().0.iter_mut().zip(values).zip(input) {
+        *pixels = [values[0] + input, values[1] + input];
+    }
+}

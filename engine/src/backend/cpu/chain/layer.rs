@@ -1,10 +1,13 @@
 //! A layer's weights as the Winograd convolution reads them.
 
+use std::ops::Range;
+
 use bytemuck::Zeroable;
 
 use super::numbers::Number;
 use super::winograd::{PLACES, SIDE};
 use crate::backend::cpu::line::Buffer;
+use crate::backend::cpu::simd::MAX_LANES;
 use crate::network::{Conv, IntegerConv, TIMES};
 
 /// G, 24 times, and its last row a quarter of the usual: so the numbers are integers, and none is much larger than others.
@@ -28,12 +31,14 @@ pub struct Layer<N: Number> {
     pub outputs: usize,
     /// Channels out that are computed together.
     pub group: usize,
+    /// Tiles that a vector holds: of four outputs, see `quads`, several, and each output stands for all of them; else one.
+    pub quad: usize,
 }
 
 /// Output channels that are computed together on vectors of `lanes`, where a layer has `cout`: as many as the registers
 /// hold the sums of.
 fn group(cout: usize, lanes: usize) -> usize {
-    let (vectors, most) = (cout.div_ceil(lanes), if lanes > 8 { 3 } else { 2 });
+    let (vectors, most) = (cout.next_multiple_of(MAX_LANES) / lanes, if lanes > 8 { 3 } else { 2 });
     lanes * if vectors <= most { vectors } else { 2 }
 }
 
@@ -43,9 +48,9 @@ pub fn padded(channels: usize, lanes: usize) -> usize {
 }
 
 impl<N: Number> Layer<N> {
-    fn new(cin: usize, cout: usize, lanes: usize) -> Self {
-        let (cin, group) = (padded(cin, lanes), group(cout, lanes));
-        let outputs = cout.next_multiple_of(group);
+    fn new(cin: usize, cout: usize, lanes: usize, quad: usize) -> Self {
+        let (cin, group) = (padded(cin, lanes), if quad > 1 { lanes } else { group(cout, lanes) });
+        let outputs = (cout * quad).next_multiple_of(group);
         Self {
             weights: Buffer::zeros(outputs * PLACES * cin),
             start: vec![N::Sum::zeroed(); 2 * outputs],
@@ -53,6 +58,7 @@ impl<N: Number> Layer<N> {
             cin,
             outputs,
             group,
+            quad,
         }
     }
 
@@ -61,42 +67,53 @@ impl<N: Number> Layer<N> {
         if place == BIAS_PLACE { &self.start } else { &self.start[self.outputs..] }
     }
 
+    /// The numbers of an output.
+    fn outputs_of(&self, o: usize) -> Range<usize> {
+        o * self.quad..(o + 1) * self.quad
+    }
+
     /// Puts the weights of all places for input channel `c` and output `o`.
     fn put(&mut self, o: usize, c: usize, values: [N; PLACES]) {
         let (cin, group, pair) = (self.cin, self.group, N::PAIR);
         for (place, value) in values.into_iter().enumerate() {
             let (row, column) = (place / SIDE, place % SIDE);
-            let matrix = (row * self.outputs / group + o / group) * SIDE + column;
-            let at = ((matrix * cin / pair + c / pair) * group + o % group) * pair + c % pair;
-            self.weights.as_mut_slice()[at] = value;
+            let matrix = (row * self.outputs / group + o * self.quad / group) * SIDE + column;
+            for o in self.outputs_of(o) {
+                let at = ((matrix * cin / pair + c / pair) * group + o % group) * pair + c % pair;
+                self.weights.as_mut_slice()[at] = value;
+            }
         }
     }
 }
 
 impl Layer<f32> {
-    /// Of a 3x3 convolution, for vectors of that many floats.
-    pub fn floats(conv: &Conv, lanes: usize) -> Self {
-        let mut layer = Self::new(conv.cin, conv.cout, lanes);
+    /// Of a 3x3 convolution, for vectors of that many floats that hold `quad` tiles.
+    pub fn floats(conv: &Conv, lanes: usize, quad: usize) -> Self {
+        let mut layer = Self::new(conv.cin, conv.cout, lanes, quad);
         for (i, kernel) in conv.weight.as_chunks::<9>().0.iter().enumerate() {
             let values = transform(kernel.map(f64::from)).map(|v| (v / f64::from(TIMES)) as f32);
             layer.put(i / conv.cin, i % conv.cin, values);
         }
-        layer.start[..conv.cout].copy_from_slice(&conv.bias);
+        for (o, &bias) in conv.bias.iter().enumerate() {
+            let outputs = layer.outputs_of(o);
+            layer.start[outputs].fill(bias);
+        }
         layer
     }
 }
 
 impl Layer<i16> {
     /// Of a convolution of integers; its sums are [`TIMES`] as large.
-    pub fn integers(conv: &IntegerConv, lanes: usize) -> Self {
-        let mut layer = Self::new(conv.cin, conv.cout, lanes);
+    pub fn integers(conv: &IntegerConv, lanes: usize, quad: usize) -> Self {
+        let mut layer = Self::new(conv.cin, conv.cout, lanes, quad);
         for (i, kernel) in conv.weight.as_chunks::<9>().0.iter().enumerate() {
             layer.put(i / conv.cin, i % conv.cin, transform(kernel.map(f64::from)).map(|v| v as i16));
         }
-        for (start, bias) in layer.start.iter_mut().zip(&conv.bias) {
-            *start = bias * TIMES;
+        for o in 0..conv.cout {
+            let outputs = layer.outputs_of(o);
+            layer.start[outputs.clone()].fill(conv.bias[o] * TIMES);
+            layer.factor[outputs].fill(conv.factor[o]);
         }
-        layer.factor[..conv.cout].copy_from_slice(&conv.factor);
         layer
     }
 }

@@ -9,6 +9,7 @@ mod cell;
 mod ends;
 mod layer;
 mod numbers;
+mod quads;
 mod winograd;
 
 use self::cell::Cell;
@@ -41,6 +42,11 @@ pub struct Chain<N: Number> {
 /// What a worker keeps.
 pub type Worker<N> = cell::Room<N>;
 
+/// Tiles of the last layer that a vector holds.
+fn quad(cout: usize, lanes: usize) -> usize {
+    if cout == 4 { lanes / 4 } else { 1 }
+}
+
 impl Chain<f32> {
     /// None for a network that is no chain.
     pub fn floats(isa: Isa, network: &Network) -> Option<Self> {
@@ -50,8 +56,8 @@ impl Chain<f32> {
             isa,
             scale: network.scale,
             head: Head::new(head, lanes),
-            layers: body.into_iter().map(|conv| Layer::floats(conv, lanes)).collect(),
-            tail: Layer::floats(tail, lanes),
+            layers: body.into_iter().map(|conv| Layer::floats(conv, lanes, 1)).collect(),
+            tail: Layer::floats(tail, lanes, quad(tail.cout, lanes)),
             skip: skip.then(|| vec![1.0; padded(head.cout, lanes)]),
         })
     }
@@ -66,8 +72,8 @@ impl Chain<i16> {
             isa,
             scale: network.scale,
             head: Head::new(&head, lanes),
-            layers: body.iter().map(|conv| Layer::integers(conv, lanes)).collect(),
-            tail: Layer::integers(&tail, lanes),
+            layers: body.iter().map(|conv| Layer::integers(conv, lanes, 1)).collect(),
+            tail: Layer::integers(&tail, lanes, quad(tail.cout, lanes)),
             skip: skip.map(|mut ratio| {
                 ratio.resize(padded(head.cout, lanes), 0.0);
                 ratio

@@ -1,6 +1,7 @@
 //! The numbers in which a chain is computed: f32, or integers of 16 bits with sums in 32.
 
 use super::ends::{self, Head};
+use super::quads;
 use super::winograd::{self, Layer, Out, Pixels, Room, SIDE, TILE};
 use crate::backend::cpu::dispatch::{Isa, kernel};
 use crate::backend::cpu::simd::Integers;
@@ -30,6 +31,15 @@ pub trait Number: bytemuck::Pod + Default + Send + Sync {
         tiles: usize,
         room: &mut Room<Self>,
         out: [&mut [f32]; TILE],
+    );
+    /// [`quads::last`].
+    fn last_of_four(
+        isa: Isa,
+        layer: &Layer<Self>,
+        pixels: Pixels<'_, Self>,
+        tiles: usize,
+        room: &mut Room<Self>,
+        out: [[&mut [f32]; 2]; TILE],
     );
     /// [`ends::head`].
     fn head(isa: Isa, head: &Head, pixels: [&[f32]; 3], tiles: usize, out: &mut [Self], phase: usize);
@@ -75,6 +85,13 @@ pub trait Arithmetic<S: Integers>: Number {
         start: *const Self::Sum,
         sums: *mut Self::Sum,
     );
+    /// A quarter of a vector, four times.
+    ///
+    /// # Safety
+    /// That quarter is readable there.
+    unsafe fn load_quarter(s: S, from: *const Self) -> Self::V;
+    /// `w`, and the products of what belongs together.
+    fn multiply_add(s: S, a: Self::V, b: Self::V, w: Self::W) -> Self::W;
     /// What a ring holds of the first [`Arithmetic::SUMS`] vectors of floats: the numbers that are not negative.
     fn hold(s: S, v: [S::V; 2]) -> Self::V;
     /// The same, and then those that are held at `added` added, times the ratio of their channels.
@@ -95,7 +112,7 @@ pub trait Arithmetic<S: Integers>: Number {
 
 /// The functions of a [`Number`], each compiled for every instruction set.
 macro_rules! number {
-    ($number:ty, $sum:ty, $pair:literal, $rows:ident, $last:ident, $head:ident) => {
+    ($number:ty, $sum:ty, $pair:literal, $rows:ident, $last:ident, $four:ident, $head:ident) => {
         impl Number for $number {
             type Sum = $sum;
             const PAIR: usize = $pair;
@@ -120,6 +137,17 @@ macro_rules! number {
                 out: [&mut [f32]; TILE],
             ) {
                 $last(isa, layer, pixels, tiles, room, out);
+            }
+
+            fn last_of_four(
+                isa: Isa,
+                layer: &Layer<Self>,
+                pixels: Pixels<'_, Self>,
+                tiles: usize,
+                room: &mut Room<Self>,
+                out: [[&mut [f32]; 2]; TILE],
+            ) {
+                $four(isa, layer, pixels, tiles, room, out);
             }
 
             fn head(isa: Isa, head: &Head, pixels: [&[f32]; 3], tiles: usize, out: &mut [Self], phase: usize) {
@@ -154,14 +182,27 @@ macro_rules! number {
         }
 
         kernel! {
+            fn $four<S>(
+                s,
+                layer: &Layer<$number>,
+                pixels: Pixels<'_, $number>,
+                tiles: usize,
+                room: &mut Room<$number>,
+                out: [[&mut [f32]; 2]; TILE],
+            ) {
+                quads::last(s, layer, pixels, tiles, room, out);
+            }
+        }
+
+        kernel! {
             fn $head<S>(s, head: &Head, pixels: [&[f32]; 3], tiles: usize, out: &mut [$number], phase: usize) {
                 ends::head(s, head, pixels, tiles, out, phase);
             }
         }
     };
 }
-number!(f32, f32, 1, rows_f32, last_f32, head_f32);
-number!(i16, i32, 2, rows_i16, last_i16, head_i16);
+number!(f32, f32, 1, rows_f32, last_f32, four_f32, head_f32);
+number!(i16, i32, 2, rows_i16, last_i16, four_i16, head_i16);
 
 impl<S: Integers> Arithmetic<S> for f32 {
     type V = S::V;
@@ -234,6 +275,17 @@ impl<S: Integers> Arithmetic<S> for f32 {
     ) {
         // SAFETY: the caller's promise.
         unsafe { s.products::<N>(pixels, weights, channels, tiles, start, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quarter(s: S, from: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_quarter(from) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(s: S, a: S::V, b: S::V, w: S::V) -> S::V {
+        s.fma(a, b, w)
     }
 
     /// `max(0, x)`, where what is not a number stays none: it must not end as a picture.
@@ -335,6 +387,17 @@ impl<S: Integers> Arithmetic<S> for i16 {
     ) {
         // SAFETY: the caller's promise.
         unsafe { s.products_h::<N>(pixels, weights, channels, tiles, start, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quarter(s: S, from: *const i16) -> S::H {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_quarter_h(from) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(s: S, a: S::H, b: S::H, w: S::W) -> S::W {
+        s.add_w(w, s.dot(a, b))
     }
 
     #[inline(always)]

@@ -25,20 +25,22 @@ pub const PLACES: usize = SIDE * SIDE;
 pub const SLACK: usize = 64;
 
 /// From one of a tile's pixels to the next in Bᵀ d: whole vectors.
-const fn spacing(cin: usize) -> usize {
+pub(super) const fn spacing(cin: usize) -> usize {
     ((BLOCK + 1) * cin).next_multiple_of(SLACK)
 }
 
 /// Room to work in.
 pub struct Room<N: Number> {
     /// Bᵀ d: `[SIDE][TILE][spacing]`, `[BLOCK + 1][cin]` each.
-    columns: Buffer<N>,
+    pub(super) columns: Buffer<N>,
     /// A row of V: `[SIDE][BLOCK][cin]`.
-    spread: Buffer<N>,
+    pub(super) spread: Buffer<N>,
+    /// The same as `quads` needs it.
+    pub(super) turned: Buffer<N>,
     /// A row of M for a group of outputs: `[SIDE][BLOCK][group]`.
-    sums: Buffer<N::Sum>,
+    pub(super) sums: Buffer<N::Sum>,
     /// M A: `[outputs / group][SIDE][TILE][BLOCK][group]`.
-    folded: Buffer<N::Sum>,
+    pub(super) folded: Buffer<N::Sum>,
 }
 
 impl<N: Number> Room<N> {
@@ -47,12 +49,13 @@ impl<N: Number> Room<N> {
         Self {
             columns: Buffer::zeros(SIDE * TILE * spacing(cin)),
             spread: Buffer::zeros(SIDE * BLOCK * cin + SLACK),
+            turned: Buffer::zeros(SIDE * BLOCK * cin + SLACK),
             sums: Buffer::zeros(SIDE * BLOCK * outputs + SLACK),
             folded: Buffer::zeros(SIDE * TILE * BLOCK * outputs + SLACK),
         }
     }
 
-    fn fits(&self, layer: &Layer<N>) -> bool {
+    pub(super) fn fits(&self, layer: &Layer<N>) -> bool {
         self.spread.as_slice().len() >= SIDE * BLOCK * layer.cin + SLACK
             && self.sums.as_slice().len() >= SIDE * BLOCK * layer.outputs + SLACK
     }
@@ -223,12 +226,8 @@ unsafe fn blocks<S: Integers, N: Arithmetic<S>>(
     room: &mut Room<N>,
     sink: impl Sink<S, N>,
 ) {
-    let needed = (TILE - 1) * pixels.phase + (tiles + 1) * layer.cin + SLACK;
-    assert!(pixels.rows.iter().all(|row| row.len() >= needed), "a tile's pixels lie in its rows");
     assert!(room.fits(layer), "the room is made for the layer");
-    for first in (0..tiles).step_by(BLOCK) {
-        let rows = pixels.rows.map(|row| row[first * layer.cin..].as_ptr());
-        let block = Block { first, count: BLOCK.min(tiles - first), rows, phase: pixels.phase };
+    for block in Block::all(pixels, tiles, layer.cin) {
         // SAFETY: the rows and the room are large enough, as checked above; the rest is the caller's promise.
         unsafe {
             match layer.group / S::LANES {
@@ -241,16 +240,30 @@ unsafe fn blocks<S: Integers, N: Arithmetic<S>>(
 }
 
 /// Some tiles of a row of tiles.
-struct Block<N> {
+pub(super) struct Block<N> {
     /// The first of them.
-    first: usize,
-    count: usize,
+    pub first: usize,
+    pub count: usize,
     /// Their pixels.
     rows: [*const N; SIDE],
     phase: usize,
 }
 
 impl<N: Copy> Block<N> {
+    /// The tiles of a row of tiles, block by block.
+    ///
+    /// # Panics
+    /// If the pixels of a tile are not in the rows.
+    #[inline(always)]
+    pub fn all(pixels: Pixels<'_, N>, tiles: usize, cin: usize) -> impl Iterator<Item = Self> {
+        let needed = (TILE - 1) * pixels.phase + (tiles + 1) * cin + SLACK;
+        assert!(pixels.rows.iter().all(|row| row.len() >= needed), "a tile's pixels lie in its rows");
+        (0..tiles).step_by(BLOCK).map(move |first| {
+            let rows = pixels.rows.map(|row| row[first * cin..].as_ptr());
+            Self { first, count: BLOCK.min(tiles - first), rows, phase: pixels.phase }
+        })
+    }
+
     /// One row of V at a time: what is worked on stays in the first-level cache, through which the weights pass.
     ///
     /// # Safety
@@ -278,7 +291,7 @@ impl<N: Copy> Block<N> {
                         weights = weights.add(cin * width);
                     }
                     let target = folded.add((group * SIDE + row) * TILE * BLOCK * width);
-                    self.fold::<S, G>(s, sums, target);
+                    fold::<S, N, G>(s, sums, self.count, target);
                 }
             }
             for group in 0..groups {
@@ -293,7 +306,7 @@ impl<N: Copy> Block<N> {
     /// # Safety
     /// The rows hold the pixels, `out` has room for `[SIDE][TILE][spacing]`.
     #[inline(always)]
-    unsafe fn transform_columns<S: Integers>(&self, s: S, cin: usize, out: *mut N)
+    pub unsafe fn transform_columns<S: Integers>(&self, s: S, cin: usize, out: *mut N)
     where
         N: Arithmetic<S>,
     {
@@ -319,7 +332,7 @@ impl<N: Copy> Block<N> {
     /// # Safety
     /// `row` holds `[TILE][spacing]`, `out` has room for `[SIDE][BLOCK][cin]`.
     #[inline(always)]
-    unsafe fn transform_row<S: Integers>(&self, s: S, cin: usize, row: *const N, out: *mut N)
+    pub unsafe fn transform_row<S: Integers>(&self, s: S, cin: usize, row: *const N, out: *mut N)
     where
         N: Arithmetic<S>,
     {
@@ -333,27 +346,6 @@ impl<N: Copy> Block<N> {
                 let v = N::forward(s, d);
                 for j in 0..SIDE {
                     N::store(s, out.add(j * BLOCK * cin + at), v[j]);
-                }
-            }
-        }
-    }
-
-    /// A row of M A from a row of M, both of one group of outputs.
-    ///
-    /// # Safety
-    /// `sums` holds `[SIDE][BLOCK][group]`, `out` has room for `[TILE][BLOCK][group]`.
-    #[inline(always)]
-    unsafe fn fold<S: Integers, const G: usize>(&self, s: S, sums: *const N::Sum, out: *mut N::Sum)
-    where
-        N: Arithmetic<S>,
-    {
-        let place = BLOCK * G * S::LANES;
-        for at in (0..self.count * G * S::LANES).step_by(S::LANES) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let v = N::back(s, gather::<S, N>(s, sums.add(at), place));
-                for x in 0..TILE {
-                    N::store_sum(s, out.add(x * place + at), v[x]);
                 }
             }
         }
@@ -400,12 +392,35 @@ impl<N: Copy> Block<N> {
     }
 }
 
+/// A row of M A from a row of M, both of `G` vectors of outputs: those of `count` tiles.
+///
+/// # Safety
+/// `sums` holds `[SIDE][BLOCK][G]` vectors, `out` has room for `[TILE][BLOCK][G]`.
+#[inline(always)]
+pub unsafe fn fold<S: Integers, N: Arithmetic<S>, const G: usize>(
+    s: S,
+    sums: *const N::Sum,
+    count: usize,
+    out: *mut N::Sum,
+) {
+    let place = BLOCK * G * S::LANES;
+    for at in (0..count * G * S::LANES).step_by(S::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let v = N::back(s, gather::<S, N>(s, sums.add(at), place));
+            for x in 0..TILE {
+                N::store_sum(s, out.add(x * place + at), v[x]);
+            }
+        }
+    }
+}
+
 /// Six vectors of sums, one from each place.
 ///
 /// # Safety
 /// They are readable there.
 #[inline(always)]
-unsafe fn gather<S: Integers, N: Arithmetic<S>>(s: S, from: *const N::Sum, place: usize) -> [N::W; SIDE] {
+pub unsafe fn gather<S: Integers, N: Arithmetic<S>>(s: S, from: *const N::Sum, place: usize) -> [N::W; SIDE] {
     // SAFETY: the caller's promise.
     unsafe {
         let mut m = [N::load_sum(s, from); SIDE];

@@ -67,6 +67,25 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_quarter(self, from: *const f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_castsi256_ps(_mm256_set1_epi64x(from.cast::<i64>().read_unaligned())) }
+    }
+
+    #[inline(always)]
+    unsafe fn turn(self, from: *const f32, count: usize, to: *mut f32) {
+        for i in (0..count).step_by(8) {
+            // SAFETY: see above.
+            unsafe {
+                let (a, b) = (_mm256_loadu_ps(from.add(i)), _mm256_loadu_ps(from.add(count + i)));
+                let (low, high) = self.interleave(a, b);
+                _mm256_storeu_ps(to.add(2 * i), low);
+                _mm256_storeu_ps(to.add(2 * i + 8), high);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_add_ps(a, b) }

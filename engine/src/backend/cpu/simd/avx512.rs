@@ -70,6 +70,29 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_quarter(self, from: *const f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_broadcast_f32x4(_mm_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn turn(self, from: *const f32, count: usize, to: *mut f32) {
+        for i in (0..count).step_by(8) {
+            // SAFETY: see above.
+            unsafe {
+                // Two rows a vector; the first steps bring together what each row has of a column.
+                let row = |r: usize| _mm512_castps256_ps512(_mm256_loadu_ps(from.add(r * count + i)));
+                let two = |r: usize| _mm512_insertf32x8::<1>(row(r), _mm256_loadu_ps(from.add((r + 1) * count + i)));
+                let (a, b) = (two(0), two(2));
+                let low = _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+                let high = _mm512_add_epi32(low, _mm512_set1_epi32(4));
+                _mm512_storeu_ps(to.add(4 * i), _mm512_permutex2var_ps(a, low, b));
+                _mm512_storeu_ps(to.add(4 * i + 16), _mm512_permutex2var_ps(a, high, b));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_add_ps(a, b) }

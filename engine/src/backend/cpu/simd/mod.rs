@@ -116,6 +116,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// A quarter of a vector, four times.
+    ///
+    /// # Safety
+    /// `LANES / 4` values must be readable at `from`.
+    unsafe fn load_quarter(self, from: *const f32) -> Self::V;
+
+    /// Turns `LANES / 4` rows of `count` values, which are a multiple of 8, into `count` rows of `LANES / 4`. The values may
+    /// be of any kind of 32 bits.
+    ///
+    /// # Safety
+    /// That many values must be readable at `from` and writable at `to`.
+    unsafe fn turn(self, from: *const f32, count: usize, to: *mut f32);
+
     /// The products of a Winograd convolution at one place of `tiles` tiles, at the most [`BLOCK`]:
     /// `sums[t][o] = start[o] + pixels[t][0] * weights[0][o] + pixels[t][1] * weights[1][o] + ...`, over `channels`
     /// channels and for `N` vectors of outputs.

@@ -57,6 +57,24 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_quarter(self, from: *const f32) -> V {
+        let mut v = [0.0; N];
+        for (i, lane) in v.iter_mut().enumerate() {
+            // SAFETY: the caller promises that these values are readable.
+            *lane = unsafe { from.add(i % (N / 4)).read() };
+        }
+        v
+    }
+
+    #[inline(always)]
+    unsafe fn turn(self, from: *const f32, count: usize, to: *mut f32) {
+        for i in 0..count * N / 4 {
+            // SAFETY: the caller promises that these values are readable, and writable.
+            unsafe { to.add(i).write(from.add(i % (N / 4) * count + i / (N / 4)).read()) };
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: V, b: V) -> V {
         map2(a, b, |a, b| a + b)
     }

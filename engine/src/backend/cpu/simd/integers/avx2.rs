@@ -86,6 +86,18 @@ impl Integers for Avx2 {
     }
 
     #[inline(always)]
+    fn dot(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_madd_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quarter_h(self, from: *const i16) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_set1_epi64x(from.cast::<i64>().read_unaligned()) }
+    }
+
+    #[inline(always)]
     unsafe fn widen(self, from: *const i16) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(from.cast()))) }

@@ -86,6 +86,18 @@ impl Integers for Avx512 {
     }
 
     #[inline(always)]
+    fn dot(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_madd_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quarter_h(self, from: *const i16) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn widen(self, from: *const i16) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(from.cast()))) }

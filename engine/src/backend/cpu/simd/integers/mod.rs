@@ -56,6 +56,14 @@ pub trait Integers: Simd {
     /// `4 * v`.
     fn four_times_w(self, v: Self::W) -> Self::W;
 
+    /// `a[2i] * b[2i] + a[2i + 1] * b[2i + 1]`.
+    fn dot(self, a: Self::H, b: Self::H) -> Self::W;
+    /// A quarter of a vector, four times.
+    ///
+    /// # Safety
+    /// `LANES / 2` values must be readable at `from`.
+    unsafe fn load_quarter_h(self, from: *const i16) -> Self::H;
+
     /// Loads `LANES` values as floats.
     ///
     /// # Safety

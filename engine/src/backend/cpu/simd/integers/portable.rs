@@ -85,6 +85,26 @@ impl Integers for Portable {
     }
 
     #[inline(always)]
+    fn dot(self, a: Self::H, b: Self::H) -> Self::W {
+        let product = |i: usize| i32::from(a[i]) * i32::from(b[i]);
+        let mut to = [0; N];
+        for i in 0..N {
+            to[i] = product(2 * i).wrapping_add(product(2 * i + 1));
+        }
+        to
+    }
+
+    #[inline(always)]
+    unsafe fn load_quarter_h(self, from: *const i16) -> Self::H {
+        let mut to = [0; 2 * N];
+        for i in 0..2 * N {
+            // SAFETY: the caller promises that these values are readable.
+            to[i] = unsafe { *from.add(i % (N / 2)) };
+        }
+        to
+    }
+
+    #[inline(always)]
     unsafe fn widen(self, from: *const i16) -> Self::V {
         let mut to = [0.0; N];
         for i in 0..N {
