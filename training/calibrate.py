@@ -5,7 +5,7 @@
 Pictures are files or folders; flats, ramps, edges and textures, drawn here, are added to them.
 The largest value of each channel goes into the file's metadata as `activations`: channels are
 parted by commas, layers by semicolons, in the order head, body.0, ...; the last includes the
-head's skip. All else in the file stays as it is.
+head's skip. `int8_loss` is taken out, for evaluate.py to record it anew; all else in the file stays.
 """
 
 import argparse
@@ -82,7 +82,8 @@ def main():
         name = f"body.{i - 1}" if i else "head"
         print(f"{name:8} largest {layer.max():6.3f}, of the least channel {layer.min():6.3f}")
     text = ";".join(",".join(f"{v:.4g}" for v in layer.tolist()) for layer in found)
-    weights.annotate(options.file, options.out or options.file, activations=text)
+    # What was measured with other steps holds no more.
+    weights.annotate(options.file, options.out or options.file, activations=text, int8_loss=None)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def quantize(layer, before):
     # Rounding may add half a unit for each weight.
     room = LARGEST_SUM - (LEVELS * weight[0].numel() / 2 + 1)
     unit = torch.maximum(weight.abs().amax((1, 2, 3)) / LARGEST_WEIGHT, most / room)
-    unit = unit.clamp(min=1e-150)
+    unit = unit.clamp(min=torch.finfo(torch.float32).tiny)
     return (weight / unit.view(-1, 1, 1, 1)).round(), (bias / unit).round(), unit
 
 
@@ -58,15 +58,14 @@ class Quantized:
 
     @torch.no_grad()
     def __init__(self, model, steps):
-        self.scale, self.skip = model.scale, model.head_skip
-        # What is added to each other has one step.
-        self.steps = [steps[-1], *steps[1:]] if self.skip else steps
-        first = self.steps[0]
+        self.scale, first = model.scale, steps[0]
+        # Levels of the head, each in steps of the layer that they are added to.
+        self.skip = (first / steps[-1]).float() if model.head_skip else None
         self.head = ((model.head.weight / first.view(-1, 1, 1, 1)).float(),
                      (model.head.bias / first).float())
-        afters = [*self.steps[1:], torch.ones(self.scale**2)]
+        afters = [*steps[1:], torch.ones(self.scale**2)]
         self.layers = []
-        for layer, before, after in zip([*model.body, model.tail], self.steps, afters):
+        for layer, before, after in zip([*model.body, model.tail], steps, afters):
             weight, bias, unit = quantize(layer, before)
             self.layers.append((weight, bias, (unit / after / TIMES).float()))
 
@@ -79,9 +78,12 @@ class Quantized:
     def levels(self, x):
         """The whole numbers that the tail reads."""
         first = levels = F.conv2d(x, *self.head, padding=1).clamp(0, LEVELS).round()
-        for layer in self.layers[:-1]:
-            levels = self.values(levels, layer).clamp(0, LEVELS).round()
-        return (levels + first).clamp(max=LEVELS) if self.skip else levels
+        for number, layer in enumerate(self.layers[:-1], 2):
+            value = self.values(levels, layer).clamp(min=0)
+            if self.skip is not None and number == len(self.layers):
+                value = value + first * per_channel(self.skip)
+            levels = value.clamp(max=LEVELS).round()
+        return levels
 
     @torch.no_grad()
     def __call__(self, x):

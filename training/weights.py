@@ -25,11 +25,11 @@ def load(path, prefix=""):
 
 
 def annotate(source, target, **fields):
-    """Copies a weights file with further metadata; tensors keep their precision."""
+    """Copies a weights file with other metadata, without those that are None; all else stays."""
     with safe_open(source, "pt") as file:
         # A tensor may be a view of the file, which may be the one that is written.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
-        metadata = file.metadata() | fields
+        metadata = {name: v for name, v in (file.metadata() | fields).items() if v is not None}
     save_file(tensors, target, metadata)
 
 

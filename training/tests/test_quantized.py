@@ -1,6 +1,8 @@
 """Integers in place of floats. Run `python -m pytest tests` in training/."""
 
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import calibrate
 import evaluate
+import pictures
+import precisions
 import quantized
 import weights
 from networks import Luma
@@ -27,19 +31,24 @@ def steps_of(model, batches):
 def by_hand(integers, x):
     """Levels of the body's last layer, one pixel after the other, in Python's whole numbers."""
     def level(value):
-        return min(quantized.LEVELS, round(max(0.0, float(value))))
+        return min(quantized.LEVELS, round(float(value)))
 
     head = torch.nn.functional.conv2d(x, *integers.head, padding=1)[0]
-    first = levels = np.vectorize(level)(head.numpy())
-    for weight, bias, factor in integers.layers[:-1]:
+    first = levels = np.vectorize(level)(head.clamp(min=0).numpy())
+    body = integers.layers[:-1]
+    for weight, bias, factor in body:
+        last = factor is body[-1][-1]
         weight, after = weight.numpy().astype(int), np.zeros_like(levels)
         padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
         for o, row, column in np.ndindex(after.shape):
             window = padded[:, row:row + 3, column:column + 3]
             total = int((window * weight[o]).sum()) + int(bias[o])
-            after[o, row, column] = level(np.float32(576 * total) * factor[o].numpy())
+            value = max(np.float32(0), np.float32(576 * total) * factor[o].numpy())
+            if last and integers.skip is not None:
+                value += np.float32(first[o, row, column]) * integers.skip[o].numpy()
+            after[o, row, column] = level(value)
         levels = after
-    return np.minimum(quantized.LEVELS, levels + first) if integers.skip else levels
+    return levels
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -106,14 +115,9 @@ def test_flats_and_ramps_stay_smooth(name):
     """At most one code beside f32, and a quarter in the mean of any 64x64 block."""
     model, metadata = weights.load_network(MODELS / f"{name}.safetensors")
     integers = quantized.Quantized(model, quantized.steps(metadata))
-    ramp = (torch.arange(256.0) / 255).expand(1, 1, 72, 256)
-    gentle = (torch.arange(512.0) / 2).floor().expand(1, 1, 72, 512) / 255
-    flats = (torch.arange(0.0, 256, 15) / 255).view(-1, 1, 1, 1).expand(-1, 1, 36, 36)
-    for x in (ramp, gentle, gentle.mT, flats):
-        codes = [(f(x).clamp(0, 1) * 255).round() for f in (integers, model)]
-        apart = codes[0] - codes[1]
-        assert apart.abs().max() <= 1
-        assert torch.nn.functional.avg_pool2d(apart, 64, 16).abs().max() <= 0.25
+    codes, blocks = precisions.apart(model, integers)
+    assert codes <= 1
+    assert blocks <= 0.25
 
 
 def test_calibration_writes_metadata_and_nothing_else(tmp_path, monkeypatch):
@@ -130,22 +134,62 @@ def test_calibration_writes_metadata_and_nothing_else(tmp_path, monkeypatch):
             return {n: file.get_tensor(n).clone() for n in file.keys()}, file.metadata()
 
     tensors, metadata = content()
+    weights.annotate(path, path, int8_loss="0.001")  # of other steps
     monkeypatch.setattr(sys, "argv", ["calibrate.py", str(path), str(tmp_path / "pictures")])
     calibrate.main()
     after, described = content()
     assert {n: t.dtype for n, t in after.items()} == dict.fromkeys(tensors, torch.float16)
     assert all(torch.equal(after[n], t) for n, t in tensors.items())
-    activations = described.pop("activations")
-    assert described == metadata
+    activations = described["activations"]
+    assert described == metadata | {"activations": activations}
     assert [len(layer.split(",")) for layer in activations.split(";")] == [4, 4]
 
     # What was measured covers the pictures, and the integers run on it.
     integers, _ = evaluate.load(path, "int8")
+    steps = quantized.steps(described)
     x = calibrate.small(tmp_path / "pictures" / "a.png", 2)
     seen = calibrate.largest(weights.load_network(path)[0], [x])
-    for layer, step in zip(seen, integers.steps):
+    for layer, step in zip(seen, steps):
         assert (layer <= step * quantized.LEVELS * 1.001).all()
     assert evaluate.run(integers, Image.fromarray(noise)).shape == (80, 120)
+
+
+def test_what_integers_lose_is_recorded(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "a.safetensors"
+    shutil.copy(MODELS / "luma-s-x2.safetensors", path)
+    weights.annotate(path, path, int8_loss=None)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        noise = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), np.uint8)
+        Image.fromarray(noise).save(folder / "a.png")
+    monkeypatch.setattr(precisions, "smooth", lambda: [torch.zeros(1, 1, 64, 64)])
+    measure = ["evaluate.py", "--precision", "int8", str(path), *map(str, folders)]
+    monkeypatch.setattr(sys, "argv", measure)
+    evaluate.main()
+    assert "int8_loss" not in weights.load(path)[1]
+    monkeypatch.setattr(sys, "argv", [*measure, "--record"])
+    evaluate.main()
+    recorded = float(weights.load(path)[1]["int8_loss"])
+    models = [evaluate.load(path, precision)[0] for precision in ("f32", "int8")]
+    losses = []
+    for folder in folders:
+        before, after = (evaluate.scores(partial(evaluate.run, model), pictures.find(folder), 2)[0]
+                         for model in models)
+        losses.append(before - after)
+    assert losses[0] != losses[1]
+    assert recorded == pytest.approx(max(losses), abs=0.0005)
+
+
+def test_f16_rounds_what_convolutions_read():
+    torch.manual_seed(3)
+    models = [Luma(2, 4, 1, True) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    exact, rounded = models[0], precisions.change(models[1], {}, "f16")
+    x = torch.rand(1, 1, 8, 8)
+    codes = x.half().float()
+    assert torch.equal(exact.head(codes), rounded.head(x))
+    assert not torch.equal(exact.head(x), rounded.head(x))
 
 
 def test_pictures_that_wake_nothing_leave_room():

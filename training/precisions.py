@@ -1,0 +1,53 @@
+"""Networks in fewer bits, and how far their pictures are from those in f32."""
+
+import torch
+from torch.nn import functional as F
+
+import quantized
+
+NAMES = ("f32", "f16", "int8")
+
+# Where few bits show first: in skies and shadows. A block whose mean is off is seen as a band.
+BLOCK = 64
+
+
+def change(model, metadata, precision):
+    """A network in that precision."""
+    if precision == "int8":
+        return quantized.Quantized(model, quantized.steps(metadata))
+    if precision == "f16":
+        round_inputs(model)
+    return model
+
+
+def round_inputs(model):
+    """Rounds what each convolution reads to f16, as a GPU stores it; sums stay in f32."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].half().float(),))
+
+
+def smooth():
+    """Flats of every level and gentle ramps: codes as batches, 0..255."""
+    levels = torch.arange(256.0)
+    yield levels.view(-1, 1, 1, 1).expand(-1, 1, 36, 36)
+    for width in (256, 512, 1024):
+        x = torch.arange(width).expand(1, 1, 72, width)
+        y = torch.arange(72).view(-1, 1)
+        for way in (x, (x + y) // 2, (x - y + 72) // 2):
+            ramp = way * 256 // width
+            yield ramp.float()
+            yield ramp.mT.float()
+
+
+@torch.inference_mode()
+def apart(model, other):
+    """On smooth pictures: the largest difference in codes, and the largest of a block's mean."""
+    codes = blocks = 0.0
+    for picture in smooth():
+        made = [(f(picture / 255).clamp(0, 1) * 255).round() for f in (model, other)]
+        difference = made[1] - made[0]
+        codes = max(codes, difference.abs().max().item())
+        means = F.avg_pool2d(difference, BLOCK, BLOCK // 4)
+        blocks = max(blocks, means.abs().max().item())
+    return int(codes), blocks
