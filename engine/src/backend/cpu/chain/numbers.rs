@@ -2,7 +2,7 @@
 
 use super::ends::{self, Head};
 use super::quads;
-use super::winograd::{self, Layer, Out, Pixels, Room, SIDE, TILE};
+use super::winograd::{self, Layer, Out, PAIRS, Pixels, Room, SIDE, TILE};
 use crate::backend::cpu::dispatch::{Isa, kernel};
 use crate::backend::cpu::simd::Integers;
 use crate::network::LIMIT;
@@ -70,6 +70,8 @@ pub trait Arithmetic<S: Integers>: Number {
     unsafe fn store_sum(s: S, to: *mut Self::Sum, w: Self::W);
     /// Bᵀ d for one column or row.
     fn forward(s: S, d: [Self::V; SIDE]) -> [Self::V; SIDE];
+    /// The rows of it that [`PAIRS`] names at `P`.
+    fn forward_pair<const P: usize>(s: S, d: [Self::V; SIDE]) -> [Self::V; 2];
     /// Aᵀ m for one column or row.
     fn back(s: S, m: [Self::W; SIDE]) -> [Self::W; TILE];
     /// The products at one place of `tiles` tiles, as of [`Integers::products_h`].
@@ -235,20 +237,25 @@ impl<S: Integers> Arithmetic<S> for f32 {
 
     #[inline(always)]
     fn forward(s: S, d: [S::V; SIDE]) -> [S::V; SIDE] {
-        let (two, four) = (s.splat(2.0), s.splat(4.0));
-        let (minus_two, minus_four) = (s.splat(-2.0), s.splat(-4.0));
-        let even = s.sub(d[4], d[2]);
-        let odd = s.sub(d[3], d[1]);
-        let a = s.fma(d[2], minus_four, d[4]);
-        let b = s.fma(d[1], minus_four, d[3]);
-        [
-            s.fma(s.sub(d[0], d[2]), four, even),
-            s.add(a, b),
-            s.sub(a, b),
-            s.fma(odd, two, even),
-            s.fma(odd, minus_two, even),
-            s.fma(odd, minus_four, s.sub(d[5], d[3])),
-        ]
+        let [first, last] = Self::forward_pair::<0>(s, d);
+        let [one, two] = Self::forward_pair::<1>(s, d);
+        let [three, four] = Self::forward_pair::<2>(s, d);
+        [first, one, two, three, four, last]
+    }
+
+    #[inline(always)]
+    fn forward_pair<const P: usize>(s: S, d: [S::V; SIDE]) -> [S::V; 2] {
+        const { assert!(P < PAIRS.len()) };
+        let (even, odd) = (s.sub(d[4], d[2]), s.sub(d[3], d[1]));
+        let minus_four = s.splat(-4.0);
+        match P {
+            0 => [s.fma(s.sub(d[0], d[2]), s.splat(4.0), even), s.fma(odd, minus_four, s.sub(d[5], d[3]))],
+            1 => {
+                let (a, b) = (s.fma(d[2], minus_four, d[4]), s.fma(d[1], minus_four, d[3]));
+                [s.add(a, b), s.sub(a, b)]
+            }
+            _ => [s.fma(odd, s.splat(2.0), even), s.fma(odd, s.splat(-2.0), even)],
+        }
     }
 
     #[inline(always)]
@@ -347,19 +354,26 @@ impl<S: Integers> Arithmetic<S> for i16 {
 
     #[inline(always)]
     fn forward(s: S, d: [S::H; SIDE]) -> [S::H; SIDE] {
-        let even = s.sub_h(d[4], d[2]);
-        let odd = s.sub_h(d[3], d[1]);
-        let twice = s.add_h(odd, odd);
-        let a = s.sub_h(d[4], s.four_times_h(d[2]));
-        let b = s.sub_h(d[3], s.four_times_h(d[1]));
-        [
-            s.add_h(s.four_times_h(s.sub_h(d[0], d[2])), even),
-            s.add_h(a, b),
-            s.sub_h(a, b),
-            s.add_h(even, twice),
-            s.sub_h(even, twice),
-            s.sub_h(s.sub_h(d[5], d[3]), s.add_h(twice, twice)),
-        ]
+        let [first, last] = Self::forward_pair::<0>(s, d);
+        let [one, two] = Self::forward_pair::<1>(s, d);
+        let [three, four] = Self::forward_pair::<2>(s, d);
+        [first, one, two, three, four, last]
+    }
+
+    #[inline(always)]
+    fn forward_pair<const P: usize>(s: S, d: [S::H; SIDE]) -> [S::H; 2] {
+        const { assert!(P < PAIRS.len()) };
+        let (even, odd) = (s.sub_h(d[4], d[2]), s.sub_h(d[3], d[1]));
+        match P {
+            0 => {
+                [s.add_h(s.four_times_h(s.sub_h(d[0], d[2])), even), s.sub_h(s.sub_h(d[5], d[3]), s.four_times_h(odd))]
+            }
+            1 => {
+                let (a, b) = (s.sub_h(d[4], s.four_times_h(d[2])), s.sub_h(d[3], s.four_times_h(d[1])));
+                [s.add_h(a, b), s.sub_h(a, b)]
+            }
+            _ => [s.add_h(even, s.add_h(odd, odd)), s.sub_h(even, s.add_h(odd, odd))],
+        }
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 
 use super::layer::Layer;
 use super::numbers::Arithmetic;
-use super::winograd::{Block, Pixels, Room, SIDE, TILE, fold, gather, spacing};
+use super::winograd::{Block, PAIRS, Pixels, Room, SIDE, TILE, fold, gather};
 use crate::backend::cpu::simd::{BLOCK, Integers};
 
 /// Places of V whose products are summed up at once, so that sums do not wait for themselves.
@@ -55,26 +55,26 @@ unsafe fn run<S: Integers, N: Arithmetic<S>, const Q: usize>(
 ) {
     let cin = layer.cin;
     let count = block.count.div_ceil(layer.quad);
-    let (columns, spread) = (room.columns.as_mut_slice().as_mut_ptr(), room.spread.as_mut_slice().as_mut_ptr());
-    let turned = room.turned.as_mut_slice().as_mut_ptr();
+    let (spread, turned) = (room.spread.as_mut_slice().as_mut_ptr(), room.turned.as_mut_slice().as_mut_ptr());
     let (sums, folded) = (room.sums.as_mut_slice().as_mut_ptr(), room.folded.as_mut_slice().as_mut_ptr());
     // SAFETY: the caller's promise; there are weights for every place.
     unsafe {
-        block.transform_columns(s, cin, columns);
-        for row in 0..SIDE {
-            block.transform_row(s, cin, columns.add(row * TILE * spacing(cin)), spread);
-            for column in 0..SIDE {
-                for q in 0..count {
-                    let at = (column * BLOCK + q * layer.quad) * cin;
-                    s.turn(spread.add(at).cast(), cin / N::PAIR, turned.add(at).cast());
+        for (p, rows) in PAIRS.into_iter().enumerate() {
+            block.transform(s, p, cin, spread);
+            for (i, row) in rows.into_iter().enumerate() {
+                for column in 0..SIDE {
+                    for q in 0..count {
+                        let at = (column * BLOCK + q * layer.quad) * cin;
+                        let from = spread.add(i * SIDE * BLOCK * cin + at);
+                        s.turn(from.cast(), cin / N::PAIR, turned.add(at).cast());
+                    }
                 }
+                for column in (0..SIDE).step_by(PLACES) {
+                    let to = sums.add(column * BLOCK * S::LANES);
+                    products::<S, N, Q>(s, turned.add(column * BLOCK * cin), layer, row * SIDE + column, to);
+                }
+                fold::<S, N, 1>(s, sums, count, folded.add(row * TILE * BLOCK * S::LANES));
             }
-            for column in (0..SIDE).step_by(PLACES) {
-                products::<S, N, Q>(s, turned.add(column * BLOCK * cin), layer, row * SIDE + column, {
-                    sums.add(column * BLOCK * S::LANES)
-                });
-            }
-            fold::<S, N, 1>(s, sums, count, folded.add(row * TILE * BLOCK * S::LANES));
         }
         for q in 0..count {
             let at = (block.first / layer.quad + q) * 2 * S::LANES;

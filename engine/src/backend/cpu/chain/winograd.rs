@@ -19,21 +19,16 @@ use crate::backend::cpu::simd::{BLOCK, Integers};
 pub const TILE: usize = 4;
 /// Pixels of the square that a tile is made of.
 pub const SIDE: usize = TILE + 2;
+/// Rows of V that are made together, since they are made of the same rows of pixels.
+pub const PAIRS: [[usize; 2]; SIDE / 2] = [[0, 5], [1, 2], [3, 4]];
 /// Places of a transformed tile.
 pub const PLACES: usize = SIDE * SIDE;
 /// Numbers that are read, and written, beyond the last tile: less than a vector.
 pub const SLACK: usize = 64;
 
-/// From one of a tile's pixels to the next in Bᵀ d: whole vectors.
-pub(super) const fn spacing(cin: usize) -> usize {
-    ((BLOCK + 1) * cin).next_multiple_of(SLACK)
-}
-
 /// Room to work in.
 pub struct Room<N: Number> {
-    /// Bᵀ d: `[SIDE][TILE][spacing]`, `[BLOCK + 1][cin]` each.
-    pub(super) columns: Buffer<N>,
-    /// A row of V: `[SIDE][BLOCK][cin]`.
+    /// Two rows of V: `[2][SIDE][BLOCK][cin]`.
     pub(super) spread: Buffer<N>,
     /// The same as `quads` needs it.
     pub(super) turned: Buffer<N>,
@@ -47,8 +42,7 @@ impl<N: Number> Room<N> {
     /// For layers with at most that many channels in and out.
     pub fn new(cin: usize, outputs: usize) -> Self {
         Self {
-            columns: Buffer::zeros(SIDE * TILE * spacing(cin)),
-            spread: Buffer::zeros(SIDE * BLOCK * cin + SLACK),
+            spread: Buffer::zeros(2 * SIDE * BLOCK * cin + SLACK),
             turned: Buffer::zeros(SIDE * BLOCK * cin + SLACK),
             sums: Buffer::zeros(SIDE * BLOCK * outputs + SLACK),
             folded: Buffer::zeros(SIDE * TILE * BLOCK * outputs + SLACK),
@@ -56,7 +50,7 @@ impl<N: Number> Room<N> {
     }
 
     pub(super) fn fits(&self, layer: &Layer<N>) -> bool {
-        self.spread.as_slice().len() >= SIDE * BLOCK * layer.cin + SLACK
+        self.spread.as_slice().len() >= 2 * SIDE * BLOCK * layer.cin + SLACK
             && self.sums.as_slice().len() >= SIDE * BLOCK * layer.outputs + SLACK
     }
 }
@@ -275,23 +269,26 @@ impl<N: Copy> Block<N> {
     {
         let (cin, width) = (layer.cin, G * S::LANES);
         let groups = layer.outputs / width;
-        let (columns, spread) = (room.columns.as_mut_slice().as_mut_ptr(), room.spread.as_mut_slice().as_mut_ptr());
+        let spread = room.spread.as_mut_slice().as_mut_ptr();
         let (sums, folded) = (room.sums.as_mut_slice().as_mut_ptr(), room.folded.as_mut_slice().as_mut_ptr());
-        let mut weights = layer.weights.as_slice().as_ptr();
-        // SAFETY: the caller's promise; there are weights for every row, group and place, in this order.
+        // SAFETY: the caller's promise; there are weights for every row, group and place.
         unsafe {
-            self.transform_columns(s, cin, columns);
-            for row in 0..SIDE {
-                self.transform_row(s, cin, columns.add(row * TILE * spacing(cin)), spread);
-                for group in 0..groups {
-                    for column in 0..SIDE {
-                        let start = layer.start(row * SIDE + column)[group * width..].as_ptr();
-                        let (from, to) = (spread.add(column * BLOCK * cin), sums.add(column * BLOCK * width));
-                        N::products::<G>(s, from, weights, cin, self.count, start, to);
-                        weights = weights.add(cin * width);
+            for (p, rows) in PAIRS.into_iter().enumerate() {
+                self.transform(s, p, cin, spread);
+                for (i, row) in rows.into_iter().enumerate() {
+                    for group in 0..groups {
+                        let mut weights =
+                            layer.weights.as_slice()[(row * groups + group) * SIDE * cin * width..].as_ptr();
+                        for column in 0..SIDE {
+                            let start = layer.start(row * SIDE + column)[group * width..].as_ptr();
+                            let from = spread.add((i * SIDE + column) * BLOCK * cin);
+                            let to = sums.add(column * BLOCK * width);
+                            N::products::<G>(s, from, weights, cin, self.count, start, to);
+                            weights = weights.add(cin * width);
+                        }
+                        let target = folded.add((group * SIDE + row) * TILE * BLOCK * width);
+                        fold::<S, N, G>(s, sums, self.count, target);
                     }
-                    let target = folded.add((group * SIDE + row) * TILE * BLOCK * width);
-                    fold::<S, N, G>(s, sums, self.count, target);
                 }
             }
             for group in 0..groups {
@@ -301,51 +298,52 @@ impl<N: Copy> Block<N> {
         }
     }
 
-    /// Bᵀ d: of more pixels than a tile has where a pixel belongs to the next tile too.
+    /// The rows of V that [`PAIRS`] names at `p`.
     ///
     /// # Safety
-    /// The rows hold the pixels, `out` has room for `[SIDE][TILE][spacing]`.
+    /// The rows hold the pixels, `out` has room for `[2][SIDE][BLOCK][cin]`.
     #[inline(always)]
-    pub unsafe fn transform_columns<S: Integers>(&self, s: S, cin: usize, out: *mut N)
+    pub unsafe fn transform<S: Integers>(&self, s: S, p: usize, cin: usize, out: *mut N)
     where
         N: Arithmetic<S>,
     {
-        for pixel in 0..TILE {
-            for at in (0..(self.count + 1) * cin).step_by(N::LANES) {
-                // SAFETY: the caller's promise; rows and room go on beyond the last tile.
-                unsafe {
-                    let mut d = [N::load(s, self.rows[0].add(pixel * self.phase + at)); SIDE];
-                    for i in 1..SIDE {
-                        d[i] = N::load(s, self.rows[i].add(pixel * self.phase + at));
-                    }
-                    let v = N::forward(s, d);
-                    for i in 0..SIDE {
-                        N::store(s, out.add((i * TILE + pixel) * spacing(cin) + at), v[i]);
-                    }
-                }
+        // SAFETY: the caller's promise.
+        unsafe {
+            match p {
+                0 => self.transform_pair::<S, 0>(s, cin, out),
+                1 => self.transform_pair::<S, 1>(s, cin, out),
+                _ => self.transform_pair::<S, 2>(s, cin, out),
             }
         }
     }
 
-    /// A row of V from a row of Bᵀ d.
-    ///
     /// # Safety
-    /// `row` holds `[TILE][spacing]`, `out` has room for `[SIDE][BLOCK][cin]`.
+    /// As for [`Block::transform`].
     #[inline(always)]
-    pub unsafe fn transform_row<S: Integers>(&self, s: S, cin: usize, row: *const N, out: *mut N)
+    unsafe fn transform_pair<S: Integers, const P: usize>(&self, s: S, cin: usize, out: *mut N)
     where
         N: Arithmetic<S>,
     {
         for at in (0..self.count * cin).step_by(N::LANES) {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller's promise; rows and room go on beyond the last tile.
             unsafe {
-                let mut d = [N::load(s, row.add(at)); SIDE];
-                for j in 1..SIDE {
-                    d[j] = N::load(s, row.add(j % TILE * spacing(cin) + j / TILE * cin + at));
-                }
-                let v = N::forward(s, d);
+                let zero = N::load(s, self.rows[0].add(at));
+                let mut pair = [[zero; SIDE]; 2];
                 for j in 0..SIDE {
-                    N::store(s, out.add(j * BLOCK * cin + at), v[j]);
+                    // The last two pixels of a tile are the next one's first.
+                    let from = j % TILE * self.phase + j / TILE * cin + at;
+                    let mut d = [zero; SIDE];
+                    for i in 0..SIDE {
+                        d[i] = N::load(s, self.rows[i].add(from));
+                    }
+                    let v = N::forward_pair::<P>(s, d);
+                    (pair[0][j], pair[1][j]) = (v[0], v[1]);
+                }
+                for i in 0..2 {
+                    let v = N::forward(s, pair[i]);
+                    for j in 0..SIDE {
+                        N::store(s, out.add((i * SIDE + j) * BLOCK * cin + at), v[j]);
+                    }
                 }
             }
         }
