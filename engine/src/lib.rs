@@ -9,6 +9,7 @@ pub mod golden;
 pub mod model;
 pub mod network;
 pub mod scheduler;
+mod shared;
 pub mod tensor;
 mod upscaler;
 

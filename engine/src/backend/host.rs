@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::backend::{Lane, Plan};
-use crate::frame::convert::{Aside, Domain, NotFinite, Packer, Unpacker};
+use crate::frame::convert::{Aside, Domain, NotFinite, Packer, Rows, Unpacker};
 use crate::frame::{FrameMut, FrameRef};
 use crate::model::Model;
 use crate::tensor::Tensor;
@@ -14,6 +14,14 @@ pub(super) trait Runner: Send {
     /// Fills `output`, `[channels, scale * height, scale * width]`, from `input`, `[channels, height, width]`, by the
     /// network of that rung.
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error>;
+
+    /// Whether the network of that rung gives its result, one plane, by rows.
+    fn gives_rows(&self, _rung: usize) -> bool {
+        false
+    }
+
+    /// [`Runner::run`] with the result by rows, where the network gives it so.
+    fn run_rows(&mut self, _rung: usize, _input: &Tensor, _output: &dyn Rows) {}
 }
 
 /// One frame at a time through the rungs of a [`Runner`], or through resampling alone. Holds every buffer that a frame
@@ -56,6 +64,28 @@ impl Border {
             aside: Aside::new(from, domain),
         }
     }
+
+    /// Runs the network of a rung, if it has one, and fills the frame.
+    fn finish(
+        &mut self,
+        number: usize,
+        rung: &Rung,
+        runner: &mut dyn Runner,
+        frame: &mut FrameMut<'_>,
+    ) -> Result<Result<(), NotFinite>, Error> {
+        if let Model::Network(_) = rung.model {
+            if runner.gives_rows(number)
+                && let Some(rows) = self.packer.luma_rows(frame)
+            {
+                runner.run_rows(number, &self.input, &rows);
+                let finite = rows.finish();
+                self.packer.finish_rows(&self.aside, frame);
+                return Ok(finite);
+            }
+            runner.run(number, &self.input, &mut self.output)?;
+        }
+        Ok(self.packer.run(&self.output, &self.aside, frame))
+    }
 }
 
 impl HostLane {
@@ -97,13 +127,8 @@ impl Lane for HostLane {
         self.on_pool(|lane| {
             let rung = &lane.rungs[lane.started];
             let border = &mut lane.borders[rung.border];
-            if let Model::Network(_) = rung.model {
-                lane.runner.run(lane.started, &border.input, &mut border.output)?;
-            }
-            border
-                .packer
-                .run(&border.output, &border.aside, output)
-                .map_err(|NotFinite| Error::NotANumber { model: rung.model.name().to_owned() })
+            let finite = border.finish(lane.started, rung, &mut *lane.runner, output)?;
+            finite.map_err(|NotFinite| Error::NotANumber { model: rung.model.name().to_owned() })
         })
     }
 }

@@ -15,10 +15,10 @@ use super::memory;
 use super::plan::{Layout, Phase, Place, Source};
 use super::pool::Workers;
 use super::segment::{Context, run_band};
-use super::shared::Shared;
 use super::worker::Worker;
 use crate::Error;
 use crate::network::{GlobalLearnableAttention, Network, SparseGlobalAttention};
+use crate::shared::Shared;
 use crate::tensor::Tensor;
 
 /// Tokens that are hashed as one task.

@@ -16,7 +16,7 @@ mod memory;
 mod plan;
 mod pool;
 mod segment;
-mod shared;
+
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -33,6 +33,7 @@ use self::pool::Workers;
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
+use crate::frame::convert::{PlaneRows, Rows};
 use crate::model::Model;
 use crate::network::Network;
 use crate::tensor::Tensor;
@@ -219,11 +220,22 @@ impl Runner for Engines {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
         match &mut self.rungs[rung] {
             Some(Rung::Program(engine)) => engine.run(&mut self.room, input, output),
-            Some(Rung::Floats(workers, chain)) => chain.run(workers, input, output),
-            Some(Rung::Integers(workers, chain)) => chain.run(workers, input, output),
+            Some(Rung::Floats(..) | Rung::Integers(..)) => self.run_rows(rung, input, &PlaneRows::new(output)),
             None => {}
         }
         Ok(())
+    }
+
+    fn gives_rows(&self, rung: usize) -> bool {
+        matches!(self.rungs[rung], Some(Rung::Floats(..) | Rung::Integers(..)))
+    }
+
+    fn run_rows(&mut self, rung: usize, input: &Tensor, output: &dyn Rows) {
+        match &mut self.rungs[rung] {
+            Some(Rung::Floats(workers, chain)) => chain.run(workers, input, output),
+            Some(Rung::Integers(workers, chain)) => chain.run(workers, input, output),
+            Some(Rung::Program(_)) | None => {}
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use super::kernels::{global, rearrange};
 use super::line::{Buffer, Line, TapRoom, Taps};
 use super::lower::{Kernel, Program, RowKernel, Then};
 use super::plan::{Place, Segment, Source, Stage};
-use super::shared::Shared;
 use super::worker::Worker;
 use crate::network::Activation;
+use crate::shared::Shared;
 use crate::tensor::Tensor;
 
 /// What the bands of a segment share.

@@ -5,11 +5,13 @@
 
 pub(crate) mod matrices;
 mod pack;
+mod rows;
 mod samples;
 pub(crate) mod siting;
 mod unpack;
 
 pub use pack::{NotFinite, Packer};
+pub use rows::{LumaRows, PlaneRows, Rows};
 pub use unpack::Unpacker;
 
 use super::resample::Kernel;

@@ -1,7 +1,10 @@
 //! From planes to the bytes of a frame.
 
+use std::sync::atomic::AtomicBool;
+
 use rayon::prelude::*;
 
+use super::rows::LumaRows;
 use super::samples::{self, Layout, all_finite, clamped, transform};
 use super::unpack::three;
 use super::{Aside, Domain, matrices, siting};
@@ -9,6 +12,7 @@ use crate::frame::bands::Bands;
 use crate::frame::resample::{Kernel, Resampler};
 use crate::frame::simd::Isa;
 use crate::frame::{Family, FrameMut, PlaneMut, VideoInfo};
+use crate::shared::Shared;
 use crate::tensor::Tensor;
 
 /// The model's output holds a value that is infinite or not a number.
@@ -116,6 +120,34 @@ impl Packer {
         };
         self.bands = bands;
         if finite { Ok(()) } else { Err(NotFinite) }
+    }
+
+    /// What takes the rows of the model's output for a frame, and then [`Packer::finish_rows`]; None where a row is not
+    /// packed by itself.
+    ///
+    /// # Panics
+    /// If the frame is not of the description that this was made for.
+    pub fn luma_rows<'a>(&self, frame: &'a mut FrameMut<'_>) -> Option<LumaRows<'a>> {
+        assert_eq!(*frame.info(), self.info, "a packer fills the frames that it was made for");
+        if self.domain != Domain::Luma || self.info.format.family() == Family::Rgb {
+            return None;
+        }
+        let (plane, finite) = (frame.plane_mut(0), AtomicBool::new(true));
+        let (stride, plane) = (plane.stride, Shared::new(&mut *plane.data));
+        let layout = Layout::new(self.info.format, 0);
+        Some(LumaRows { isa: self.isa, plane, stride, width: self.info.width, layout, finite })
+    }
+
+    /// Fills what is left of a frame whose rows of luma are there.
+    ///
+    /// # Panics
+    /// As [`Packer::run`].
+    pub fn finish_rows(&mut self, aside: &Aside, frame: &mut FrameMut<'_>) {
+        if let [u, v] = aside.planes.as_slice() {
+            let mut bands = std::mem::take(&mut self.bands);
+            self.pack_chroma(&mut bands, [u, v], frame);
+            self.bands = bands;
+        }
     }
 
     /// Fills memory plane `plane`, row by row, from components of the same size. `fill` gets a row of each, room for

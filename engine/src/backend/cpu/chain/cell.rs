@@ -8,7 +8,8 @@ use super::winograd::{self, Out, Pixels, SLACK, TILE};
 use super::{Chain, STRIP};
 use crate::backend::cpu::dispatch::Isa;
 use crate::backend::cpu::line::Buffer;
-use crate::backend::cpu::shared::Shared;
+
+use crate::frame::convert::Rows;
 use crate::tensor::Tensor;
 
 /// Rows of tiles that the next layer looks at.
@@ -21,7 +22,7 @@ pub struct Cell<'a, N: Number> {
     pub input: &'a Tensor,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
-    pub out: &'a Shared<'a, f32>,
+    pub output: &'a dyn Rows,
 }
 
 /// Rows of a layer's result, as many as are still needed, each in the form that `winograd` describes: pixel `x` is the
@@ -43,6 +44,8 @@ pub struct Room<N: Number> {
     pixels: Vec<f32>,
     /// Rows of the last layer's result.
     last: Vec<f32>,
+    /// A row of the picture.
+    row: Vec<f32>,
 }
 
 /// Tiles of the widest layer of a strip.
@@ -68,6 +71,7 @@ impl<N: Number> Room<N> {
             winograd: winograd::Room::new(cin.unwrap_or(0), outputs.unwrap_or(0)),
             pixels: vec![0.0; (TILE + 2) * ((tiles + 1) * TILE + 2)],
             last: vec![0.0; TILE * STRIP.next_multiple_of(chain.tail.quad) * TILE * chain.tail.outputs],
+            row: vec![0.0; STRIP * TILE * chain.scale],
         }
     }
 }
@@ -217,11 +221,11 @@ impl<N: Number> Cell<'_, N> {
             let mut next = |_| parts.next().expect("there is room for eight rows");
             let out = std::array::from_fn(|_| std::array::from_fn(&mut next));
             N::last_of_four(self.isa, &chain.tail, pixels, columns.len(), &mut room.winograd, out);
-            for (y, values) in rows.zip(room.last.chunks_exact(2 * stride)) {
-                let line = &input.data[y * input.width + start..][..count];
-                for (values, out) in values.chunks_exact(stride).zip(self.picture(y, start, count)) {
-                    add_nearest(values, line, out);
-                }
+            for (y, values) in (2 * top..2 * rows.end).zip(room.last.chunks_exact_mut(stride)) {
+                let values = &mut values[..2 * count];
+                add_nearest(values, &input.data[y / 2 * input.width + start..][..count]);
+                // SAFETY: cells do not overlap, and every task has its own.
+                unsafe { self.output.put(y, 2 * start, values) };
             }
             return;
         }
@@ -232,20 +236,12 @@ impl<N: Number> Cell<'_, N> {
         N::last(self.isa, &chain.tail, pixels, columns.len(), &mut room.winograd, out);
         for (y, values) in rows.zip(room.last.chunks_exact(stride)) {
             let line = &input.data[y * input.width + start..][..count];
-            shuffle(scale, values, outputs, line, self.picture(y, start, count));
-        }
-    }
-
-    /// The rows of the picture that a row of the frame becomes, `count` pixels from `start` on.
-    fn picture(&self, y: usize, start: usize, count: usize) -> [&mut [f32]; TILE] {
-        let (scale, width) = (self.chain.scale, self.input.width);
-        std::array::from_fn(|i| {
-            if i >= scale {
-                return [].as_mut_slice();
+            for i in 0..scale {
+                let row = &mut room.row[..scale * count];
+                shuffle(scale, i, values, outputs, line, row);
+                // SAFETY: as above.
+                unsafe { self.output.put(y * scale + i, start * scale, row) };
             }
-            let first = ((y * scale + i) * width + start) * scale;
-            // SAFETY: cells do not overlap, and every task has its own.
-            unsafe { self.out.write(first..first + count * scale) }
-        })
+        }
     }
 }

@@ -92,34 +92,29 @@ pub fn head<S: Integers, N: Arithmetic<S>>(
     }
 }
 
-/// Puts a row of `[pixels][outputs]` into the rows of the picture that it stands for, and adds the pixel of the input that
-/// each lies in.
-pub fn shuffle(scale: usize, values: &[f32], outputs: usize, input: &[f32], rows: [&mut [f32]; TILE]) {
-    let [a, b, c, d] = rows;
+/// Row `i` of those that a row of `[pixels][outputs]` stands for, and to each pixel the one of the input added in which it
+/// lies.
+pub fn shuffle(scale: usize, i: usize, values: &[f32], outputs: usize, input: &[f32], row: &mut [f32]) {
     match scale {
-        2 => shuffle_by::<2>(values, outputs, input, [a, b]),
-        3 => shuffle_by::<3>(values, outputs, input, [a, b, c]),
-        _ => shuffle_by::<4>(values, outputs, input, [a, b, c, d]),
+        2 => shuffle_by::<2>(i, values, outputs, input, row),
+        3 => shuffle_by::<3>(i, values, outputs, input, row),
+        _ => shuffle_by::<4>(i, values, outputs, input, row),
     }
 }
 
 #[inline(always)]
-fn shuffle_by<const S: usize>(values: &[f32], outputs: usize, input: &[f32], rows: [&mut [f32]; S]) {
-    for (i, row) in rows.into_iter().enumerate() {
-        for ((pixels, values), input) in
-            row.as_chunks_mut::<S>().0.iter_mut().zip(values.chunks_exact(outputs)).zip(input)
-        {
-            for j in 0..S {
-                pixels[j] = values[i * S + j] + input;
-            }
+fn shuffle_by<const S: usize>(i: usize, values: &[f32], outputs: usize, input: &[f32], row: &mut [f32]) {
+    for ((pixels, values), input) in row.as_chunks_mut::<S>().0.iter_mut().zip(values.chunks_exact(outputs)).zip(input)
+    {
+        for j in 0..S {
+            pixels[j] = values[i * S + j] + input;
         }
     }
 }
 
-/// The same by 2, of values that are in order already.
-pub fn add_nearest(values: &[f32], input: &[f32], row: &mut [f32]) {
-    let values = values.as_chunks::<2>().0;
-    for ((pixels, values), input) in row.as_chunks_mut::<2>().0.iter_mut().zip(values).zip(input) {
-        *pixels = [values[0] + input, values[1] + input];
+/// The sum by 2, of a row that is in order already.
+pub fn add_nearest(row: &mut [f32], input: &[f32]) {
+    for (pixels, input) in row.as_chunks_mut::<2>().0.iter_mut().zip(input) {
+        *pixels = [pixels[0] + input, pixels[1] + input];
     }
 }

@@ -19,7 +19,7 @@ use self::numbers::Number;
 use self::winograd::TILE;
 use super::dispatch::Isa;
 use super::pool::Workers;
-use super::shared::Shared;
+use crate::frame::convert::Rows;
 use crate::network::{Layers, Network, Quantized};
 use crate::tensor::Tensor;
 
@@ -96,18 +96,14 @@ impl<N: Number> Chain<N> {
     /// Computes a frame.
     ///
     /// # Panics
-    /// If the tensors do not fit each other, or a room is not for this chain.
-    pub fn run(&self, workers: &Workers<Worker<N>>, input: &Tensor, output: &mut Tensor) {
-        let (height, width) = (input.height, input.width);
-        let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
+    /// If the result does not fit, or a room is not for this chain.
+    pub fn run(&self, workers: &Workers<Worker<N>>, input: &Tensor, output: &dyn Rows) {
+        let (rows, columns) = (input.height.div_ceil(TILE), input.width.div_ceil(TILE));
         let (bands, strips) = (workers.count().min(rows), columns.div_ceil(STRIP));
-        let scale = self.scale;
-        assert_eq!((output.height, output.width), (scale * height, scale * width), "the result fits");
-        let out = Shared::new(&mut output.data);
         workers.each(bands * strips, |task, room| {
             let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
             let (rows, columns) = (part(task / strips, bands, rows), part(task % strips, strips, columns));
-            Cell { chain: self, isa: self.isa, input, rows, columns, out: &out }.run(room);
+            Cell { chain: self, isa: self.isa, input, rows, columns, output }.run(room);
         });
     }
 }
