@@ -219,7 +219,7 @@ fn integers_are_the_same_to_the_bit_on_every_instruction_set() {
             for picture in pictures(1, height, picture_width) {
                 let truth = reference::Reference.run(&network, Precision::Int8, &picture).unwrap();
                 for isa in Isa::all() {
-                    for threads in 1..=3 {
+                    for threads in [1, 3] {
                         let cpu = Cpu::with_isa(isa, threads).unwrap();
                         let made = cpu.run(&network, Precision::Int8, &picture).unwrap();
                         let first = made.data.iter().zip(&truth.data).position(|(a, b)| a != b);

@@ -2,18 +2,15 @@
 
 use std::ops::Range;
 
+use super::Chain;
 use super::ends::{add_nearest, shuffle};
 use super::numbers::Number;
 use super::winograd::{self, Out, Pixels, SLACK, TILE};
-use super::{Chain, STRIP};
 use crate::backend::cpu::dispatch::Isa;
 use crate::backend::cpu::line::Buffer;
 
 use crate::frame::convert::Rows;
 use crate::tensor::Tensor;
-
-/// Rows of tiles that the next layer looks at.
-const SEEN: usize = 3;
 
 /// Tiles `columns` of the rows of tiles `rows` of a frame.
 pub struct Cell<'a, N: Number> {
@@ -48,20 +45,13 @@ pub struct Room<N: Number> {
     row: Vec<f32>,
 }
 
-/// Tiles of the widest layer of a strip.
-fn widest<N: Number>(chain: &Chain<N>) -> usize {
-    STRIP + 2 * chain.depth()
-}
-
 impl<N: Number> Room<N> {
     pub fn new(chain: &Chain<N>) -> Self {
-        let tiles = widest(chain);
-        let outputs = chain.layers.iter().map(|layer| layer.outputs);
-        let rings = std::iter::once(chain.head.outputs()).chain(outputs).enumerate().map(|(i, channels)| {
-            // What is added to the last of the layers waits until that is there.
-            let kept = if chain.skip.is_some() && i == 0 { chain.layers.len() + 1 } else { 0 };
+        let strip = chain.strip();
+        let tiles = strip + 2 * chain.halo(0);
+        let rings = chain.rings().map(|(channels, depth)| {
             // One slot more for the pixel to the right of the last tile, and one for what is written beyond.
-            let (phase, depth) = ((tiles + 2) * channels + SLACK, kept.max(SEEN));
+            let phase = (tiles + 2) * channels + SLACK;
             Ring { rows: Buffer::zeros(depth * TILE * TILE * phase), channels, phase, depth }
         });
         let all = || chain.layers.iter().chain([&chain.tail]);
@@ -70,8 +60,8 @@ impl<N: Number> Room<N> {
             rings: rings.collect(),
             winograd: winograd::Room::new(cin.unwrap_or(0), outputs.unwrap_or(0)),
             pixels: vec![0.0; (TILE + 2) * ((tiles + 1) * TILE + 2)],
-            last: vec![0.0; TILE * STRIP.next_multiple_of(chain.tail.quad) * TILE * chain.tail.outputs],
-            row: vec![0.0; STRIP * TILE * chain.scale],
+            last: vec![0.0; TILE * strip.next_multiple_of(chain.tail.quad) * TILE * chain.tail.outputs],
+            row: vec![0.0; strip * TILE * chain.scale],
         }
     }
 }
@@ -112,10 +102,10 @@ impl<N: Number> Cell<'_, N> {
     pub fn run(&self, room: &mut Room<N>) {
         let depth = self.chain.depth() as isize;
         let (first, end) = (self.rows.start as isize, self.rows.end as isize);
-        // Layer l follows the first at a distance of l rows of tiles, and is needed for `depth - l` of them above and below.
+        // Layer l follows the first at a distance of l rows of tiles.
         for step in first - depth..end + depth {
             for layer in 0..=depth {
-                let (row, needed) = (step - layer, depth - layer);
+                let (row, needed) = (step - layer, self.chain.halo(layer as usize) as isize);
                 if (first - needed..end + needed).contains(&row) {
                     self.layer(layer as usize, row * TILE as isize, room);
                 }
@@ -125,7 +115,7 @@ impl<N: Number> Cell<'_, N> {
 
     /// Tiles of a layer that are needed.
     fn tiles(&self, layer: usize) -> Range<usize> {
-        let needed = self.chain.depth() - layer;
+        let needed = self.chain.halo(layer);
         let end = self.input.width.div_ceil(TILE);
         self.columns.start.saturating_sub(needed)..(self.columns.end + needed).min(end)
     }

@@ -24,9 +24,15 @@ use crate::network::{Layers, Network, Quantized};
 use crate::tensor::Tensor;
 
 /// The most tiles of a strip's width. What a strip computes twice at its edges costs more than rings that spill into the
-/// third-level cache: of 40, 80 and 160 tiles the last was the fastest by some 5 % each (luma-s and luma-m on a Zen 3 with
-/// 512 KiB of second-level cache).
+/// third-level cache: of 40, 80 and 160 tiles the last was the fastest by some 5 % each (luma-s and luma-m in f32 on a Zen 3
+/// with 512 KiB of second-level cache).
 const STRIP: usize = 160;
+/// Bytes of the rings of a strip, where little is computed twice: half of a second-level cache of 2 MiB (luma-m in integers:
+/// 10 % faster than in strips of 160 tiles).
+const RINGS: usize = 1 << 20;
+
+/// Rows of tiles that the next layer looks at.
+const SEEN: usize = 3;
 
 /// A luma network, its weights transformed, for one instruction set.
 pub struct Chain<N: Number> {
@@ -88,6 +94,31 @@ impl<N: Number> Chain<N> {
         self.layers.len() + 1
     }
 
+    /// Tiles that are needed of a layer on each side of those of the result.
+    fn halo(&self, layer: usize) -> usize {
+        let pixels = self.depth() - layer;
+        if N::EXACT { pixels.div_ceil(TILE) } else { pixels }
+    }
+
+    /// The most tiles of a strip's width.
+    fn strip(&self) -> usize {
+        if !N::EXACT {
+            return STRIP;
+        }
+        let tile: usize = self.rings().map(|(channels, depth)| channels * depth * TILE * TILE * size_of::<N>()).sum();
+        (RINGS / tile).clamp(STRIP / 4, STRIP)
+    }
+
+    /// Channels, and rows of tiles that are kept, of each layer's result but the last's.
+    fn rings(&self) -> impl Iterator<Item = (usize, usize)> {
+        let outputs = self.layers.iter().map(|layer| layer.outputs);
+        std::iter::once(self.head.outputs()).chain(outputs).enumerate().map(|(i, channels)| {
+            // What is added to the last of the layers waits until that is there.
+            let kept = if self.skip.is_some() && i == 0 { self.layers.len() + 1 } else { 0 };
+            (channels, kept.max(SEEN))
+        })
+    }
+
     /// Room for one worker, for frames of any size.
     pub fn room(&self) -> Worker<N> {
         cell::Room::new(self)
@@ -99,7 +130,7 @@ impl<N: Number> Chain<N> {
     /// If the result does not fit, or a room is not for this chain.
     pub fn run(&self, workers: &Workers<Worker<N>>, input: &Tensor, output: &dyn Rows) {
         let (rows, columns) = (input.height.div_ceil(TILE), input.width.div_ceil(TILE));
-        let (bands, strips) = (workers.count().min(rows), columns.div_ceil(STRIP));
+        let (bands, strips) = (workers.count().min(rows), columns.div_ceil(self.strip()));
         workers.each(bands * strips, |task, room| {
             let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
             let (rows, columns) = (part(task / strips, bands, rows), part(task % strips, strips, columns));

@@ -13,6 +13,8 @@ pub trait Number: bytemuck::Pod + Default + Send + Sync {
     type Sum: bytemuck::Pod + Default + Send + Sync;
     /// Channels in that a product takes at once.
     const PAIR: usize;
+    /// Whether a pixel's value is the same whatever lies in its tile where the kernel does not reach.
+    const EXACT: bool;
 
     /// [`winograd::rows`].
     fn rows(
@@ -114,10 +116,11 @@ pub trait Arithmetic<S: Integers>: Number {
 
 /// The functions of a [`Number`], each compiled for every instruction set.
 macro_rules! number {
-    ($number:ty, $sum:ty, $pair:literal, $rows:ident, $last:ident, $four:ident, $head:ident) => {
+    ($number:ty, $sum:ty, $pair:literal, $exact:literal, $rows:ident, $last:ident, $four:ident, $head:ident) => {
         impl Number for $number {
             type Sum = $sum;
             const PAIR: usize = $pair;
+            const EXACT: bool = $exact;
 
             fn rows(
                 isa: Isa,
@@ -203,8 +206,8 @@ macro_rules! number {
         }
     };
 }
-number!(f32, f32, 1, rows_f32, last_f32, four_f32, head_f32);
-number!(i16, i32, 2, rows_i16, last_i16, four_i16, head_i16);
+number!(f32, f32, 1, false, rows_f32, last_f32, four_f32, head_f32);
+number!(i16, i32, 2, true, rows_i16, last_i16, four_i16, head_i16);
 
 impl<S: Integers> Arithmetic<S> for f32 {
     type V = S::V;
