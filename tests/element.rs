@@ -14,6 +14,8 @@ mod metas;
 mod negotiation;
 #[path = "element/pictures.rs"]
 mod pictures;
+#[path = "element/precision.rs"]
+mod precision;
 #[path = "element/streams.rs"]
 mod streams;
 #[path = "element/support.rs"]

@@ -56,7 +56,7 @@ fn the_json_has_a_row_for_each_model_and_for_plain_resampling() {
     for row in &rows {
         let mut keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
         let mut wanted =
-            ["model", "scale", "precision", "psnr", "ssim", "ms_per_mp", "parameters", "worse_than_lanczos"];
+            ["model", "scale", "precision", "engine", "psnr", "ssim", "ms_per_mp", "parameters", "worse_than_lanczos"];
         keys.sort_unstable();
         wanted.sort_unstable();
         assert_eq!(keys, wanted);
@@ -66,6 +66,7 @@ fn the_json_has_a_row_for_each_model_and_for_plain_resampling() {
         assert!((0.0..=1.0).contains(&number("ssim")) && (0.0..=1.0).contains(&number("worse_than_lanczos")), "{row}");
         let plain = ["lanczos", "bicubic"].contains(&row["model"].as_str().unwrap());
         assert_eq!(row["parameters"] == 0, plain, "{row}");
+        assert_eq!(row["engine"].as_str().unwrap().contains("(f32) x2 on "), !plain, "{row}");
     }
     assert_eq!(row(&rows, "lanczos")["worse_than_lanczos"], 0.0);
 }

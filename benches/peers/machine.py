@@ -2,16 +2,33 @@
 
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
-# Processor flags that an instruction set needs, as Linux names them; each one has those before it.
+
+
+@dataclass(frozen=True)
+class Isa:
+    """An instruction set: processor flags that it needs, as Linux names them, and what it is called elsewhere."""
+
+    flags: tuple[str, ...]
+    ours: str
+    onednn: str
+    pytorch: str
+
+
+AVX2 = ("avx2", "fma")
+AVX512 = (*AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+AVX512_VNNI = (*AVX512, "avx512_vnni")
+AMX = (*AVX512_VNNI, "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
+# From the least to the most. We have nothing of our own for AMX.
 ISAS = {
-    "avx2": ("avx2", "fma"),
-    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
-    "vnni": ("avx512_vnni",),
-    "amx": ("avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
+    "avx2": Isa(AVX2, "avx2", "AVX2", "avx2"),
+    "avxvnni": Isa((*AVX2, "avx_vnni"), "avxvnni", "AVX2_VNNI", "avx2"),
+    "avx512": Isa(AVX512, "avx512", "AVX512_CORE", "avx512"),
+    "avx512vnni": Isa(AVX512_VNNI, "avx512vnni", "AVX512_CORE_VNNI", "avx512"),
+    "amx": Isa(AMX, "avx512vnni", "AVX512_CORE_AMX", "avx512"),
 }
-ONEDNN = {"avx2": "AVX2", "avx512": "AVX512_CORE", "vnni": "AVX512_CORE_VNNI", "amx": "AVX512_CORE_AMX"}
 UNCAPPED = "onnxruntime and ncnn cannot be held to it and run on all that there is"
 
 
@@ -27,9 +44,7 @@ def cpu_fields() -> dict[str, str]:
 
 def missing(isa: str, flags: set[str]) -> list[str]:
     """Flags that an instruction set needs and the processor lacks."""
-    names = list(ISAS)
-    needed = [flag for name in names[: names.index(isa) + 1] for flag in ISAS[name]]
-    return [flag for flag in needed if flag not in flags]
+    return [flag for flag in ISAS[isa].flags if flag not in flags]
 
 
 def flags() -> set[str]:
@@ -45,9 +60,9 @@ def environment(threads: int, isa: str | None, cache: Path) -> dict[str, str]:
     env = dict(os.environ, OMP_NUM_THREADS=str(threads), TORCHINDUCTOR_FREEZING="1",
                TORCHINDUCTOR_CACHE_DIR=str(cache), CUDA_VISIBLE_DEVICES="")
     if isa:
-        ours = "avx2" if isa == "avx2" else "avx512"
-        env |= {"SRUP_CPU": ours, "ONEDNN_MAX_CPU_ISA": ONEDNN[isa], "DNNL_MAX_CPU_ISA": ONEDNN[isa],
-                "ATEN_CPU_CAPABILITY": "avx2" if isa == "avx2" else "avx512"}
+        names = ISAS[isa]
+        env |= {"SRUP_CPU": names.ours, "ONEDNN_MAX_CPU_ISA": names.onednn, "DNNL_MAX_CPU_ISA": names.onednn,
+                "ATEN_CPU_CAPABILITY": names.pytorch}
     return env
 
 

@@ -26,6 +26,7 @@ pub struct Tolerance {
 impl Tolerance {
     /// The bound of a case. `family` is the network's, or `op`.
     ///
+    /// A backend that takes bf16 computes it in f32. Vectors have no `activations`, so that int8 is refused.
     /// In f16 one hash code of DLSN that flips moves every later token of its round, so that only the PSNR can be bounded.
     pub fn of(backend: BackendKind, precision: Precision, family: &str) -> Self {
         let half = precision == Precision::F16 || backend == BackendKind::Cuda && precision == Precision::Auto;
@@ -294,6 +295,15 @@ fn select(cin: usize, cout: usize, first: usize) -> Conv {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bf16_is_held_to_what_f32_is() {
+        for family in ["luma", "sdan", "dlsn", "op"] {
+            let of = |precision| Tolerance::of(BackendKind::Cpu, precision, family);
+            assert_eq!(of(Precision::Bf16), of(Precision::F32));
+            assert_ne!(of(Precision::Bf16), of(Precision::F16));
+        }
+    }
 
     #[test]
     fn a_nan_or_a_missing_value_never_passes() {

@@ -78,7 +78,7 @@ impl Builder {
         let name = model.name().to_owned();
         let plan = backend::Plan { ladder: vec![model], input: *input, output, precision: self.precision };
         let (backend, lane) = backend::lane(self.backend, self.threads, None, &plan)?;
-        let description = format!("{name} x{} on {}", self.scale, backend.describe());
+        let description = plan.describe(&*backend)?;
         Ok(Upscaler { input: *input, output, model: name, description, lane })
     }
 }
@@ -108,7 +108,7 @@ impl Upscaler {
         &self.output
     }
 
-    /// Model, scale, backend, instruction set and threads, in words.
+    /// Model, in which numbers it is computed, scale, backend, instruction set and threads, in words.
     pub fn describe(&self) -> &str {
         &self.description
     }

@@ -36,7 +36,7 @@ struct Arguments {
     /// Where networks run: auto, cpu, cuda or reference
     #[arg(long, default_value = "auto")]
     backend: BackendKind,
-    /// In which numbers: auto, f32 or f16
+    /// In which numbers: auto, f32, f16, bf16 or int8
     #[arg(long, default_value = "auto")]
     precision: Precision,
     /// Writes the figures to this file as well

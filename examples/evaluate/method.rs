@@ -13,6 +13,9 @@ use srup_examples::picture::Picture;
 const SURE: Duration = Duration::from_millis(500);
 const REPEATS: usize = 4;
 
+/// Side of the frames for which a method is asked what it runs on: its pictures are not known yet.
+const SMALL: usize = 16;
+
 /// What goes into the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Feed {
@@ -22,12 +25,25 @@ enum Feed {
     Rgb,
 }
 
+impl Feed {
+    /// Frames of that size.
+    fn info(self, width: usize, height: usize) -> Result<VideoInfo, srup_engine::Error> {
+        let format = match self {
+            Self::Luma => PixelFormat::Gray8,
+            Self::Rgb => PixelFormat::Rgb,
+        };
+        VideoInfo::new(format, width, height, Colour::default())
+    }
+}
+
 /// A network or a plain resampler with everything that it needs.
 pub struct Method {
     /// Name of the model.
     pub name: String,
     /// Number of trained parameters, 0 for a plain resampler.
     pub parameters: usize,
+    /// In which numbers, and on what.
+    pub engine: String,
     feed: Feed,
     builder: Builder,
 }
@@ -52,7 +68,8 @@ impl Method {
             Model::Network(_) | Model::Resample(_) => Feed::Rgb,
         };
         let builder = Upscaler::builder().model(model).scale(scale).backend(backend).precision(precision);
-        Ok(Self { name: opened.name().to_owned(), parameters: opened.parameters(), feed, builder })
+        let engine = builder.build(&feed.info(SMALL, SMALL)?)?.describe().to_owned();
+        Ok(Self { name: opened.name().to_owned(), parameters: opened.parameters(), engine, feed, builder })
     }
 
     /// Enlarges a picture.
@@ -64,11 +81,7 @@ impl Method {
     }
 
     fn enlarge(&self, picture: &Picture) -> Result<Outcome, srup_engine::Error> {
-        let format = match self.feed {
-            Feed::Luma => PixelFormat::Gray8,
-            Feed::Rgb => PixelFormat::Rgb,
-        };
-        let info = VideoInfo::new(format, picture.width, picture.height, Colour::default())?;
+        let info = self.feed.info(picture.width, picture.height)?;
         let mut upscaler = self.builder.build(&info)?;
         let mut input = Frame::new(&info);
         match self.feed {

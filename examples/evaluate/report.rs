@@ -24,8 +24,10 @@ pub struct Row {
     pub model: String,
     /// Output size over input size.
     pub scale: usize,
-    /// What was asked for: `auto`, `f32` or `f16`.
+    /// What was asked for: `auto`, `f32`, `f16`, `bf16` or `int8`.
     pub precision: &'static str,
+    /// What was taken: model, numbers, scale, backend.
+    pub engine: String,
     /// Mean Y-PSNR in dB.
     pub psnr: f64,
     /// Mean SSIM.
@@ -53,6 +55,7 @@ impl Row {
             model: method.name.clone(),
             scale,
             precision: precision.name(),
+            engine: method.engine.clone(),
             psnr: mean(scores.iter().map(|s| s.psnr)),
             ssim: mean(scores.iter().map(|s| s.ssim)),
             ms_per_mp: median(&scores.iter().map(|s| s.ms_per_mp).collect::<Vec<_>>()),
@@ -66,19 +69,20 @@ impl Row {
 pub fn table(rows: &[Row]) -> String {
     let name = rows.iter().map(|row| row.model.len()).max().unwrap_or(0).max("model".len());
     let mut text = format!(
-        "{:name$}  {:>5}  {:>8}  {:>6}  {:>10}  {:>10}  {:>14}\n",
+        "{:name$}  {:>5}  {:>8}  {:>6}  {:>10}  {:>10}  {:>14}  engine\n",
         "model", "scale", "PSNR dB", "SSIM", "ms/MP out", "parameters", "below Lanczos"
     );
     for row in rows {
         text += &format!(
-            "{:name$}  {:>5}  {:>8.2}  {:>6.4}  {:>10.2}  {:>10}  {:>12.0} %\n",
+            "{:name$}  {:>5}  {:>8.2}  {:>6.4}  {:>10.2}  {:>10}  {:>12.0} %  {}\n",
             row.model,
             format!("x{}", row.scale),
             row.psnr,
             row.ssim,
             row.ms_per_mp,
             row.parameters,
-            100.0 * row.worse_than_lanczos
+            100.0 * row.worse_than_lanczos,
+            row.engine
         );
     }
     text

@@ -21,7 +21,7 @@ struct Args {
     /// reference, cpu or cuda
     #[arg(long, default_value = "reference")]
     backend: BackendKind,
-    /// auto, f32 or f16
+    /// auto, f32, f16, bf16 or int8
     #[arg(long, default_value = "auto")]
     precision: Precision,
     /// CPU threads, 0 for all

@@ -49,6 +49,7 @@ pub fn add(pipeline: &gst::Pipeline, args: &Upscaling) -> Result<gst::Element, F
     let value =
         value.ok_or_else(|| Failure::new(format!("srupscale has no backend {name}; take auto, cpu or cuda")))?;
     element.set_property_from_value("backend", &value);
+    element.set_property_from_str("precision", args.precision.name());
     element.set_property("target-fps", args.target_fps);
     element.set_property("reuse", !args.no_reuse);
     if let Some(ladder) = &args.ladder {

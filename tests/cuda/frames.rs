@@ -8,7 +8,7 @@ use srup_engine::frame::{Colour, Matrix, PixelFormat, Range, Siting, VideoInfo};
 use srup_engine::model::Model;
 use srup_engine::network::{Network, Preset};
 
-use crate::support::{difference, picture, upscaled};
+use crate::support::{difference, picture, truth, upscaled};
 
 /// Matrix, range and siting by turns.
 fn colours(turn: usize) -> Colour {
@@ -41,8 +41,7 @@ fn near_the_cpu(model: &Model, scale: usize, sizes: &[(usize, usize)], bounds: B
             let info = VideoInfo::new(format, width, height, colours(turn + i)).unwrap();
             let frame = picture(&info, (turn + 17 * i) as u64);
             let cuda = upscaled(&frame, BackendKind::Cuda, model, scale);
-            let cpu = upscaled(&frame, BackendKind::Cpu, model, scale);
-            let found = difference(&cuda, &cpu);
+            let found = difference(&cuda, &truth(&frame, model, scale));
             let allowed = (f64::from(format.max_code()) * bounds.largest).ceil();
             if f64::from(found.largest) > allowed || found.psnr < bounds.psnr {
                 wrong.push(format!("{format} {width}x{height} {:?}: {found:?}", info.colour));

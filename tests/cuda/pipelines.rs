@@ -8,12 +8,12 @@ use ptx_standin::harness;
 use srup_tests::{example, ffmpeg_tool};
 
 /// The buffers that a pipeline's sink gets.
-fn buffers(backend: &str) -> Vec<Vec<u8>> {
+fn buffers(properties: &str) -> Vec<Vec<u8>> {
     gst::init().unwrap();
     let _ = gstsrupscale::plugin_register_static();
     let text = format!(
         "videotestsrc num-buffers=3 pattern=zone-plate kx2=20 ky2=20 ! video/x-raw,format=NV12,width=70,height=38 ! \
-         srupscale backend={backend} ! fakesink name=sink signal-handoffs=true"
+         srupscale {properties} ! fakesink name=sink signal-handoffs=true"
     );
     let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let sink = pipeline.by_name("sink").unwrap();
@@ -43,7 +43,7 @@ fn a_pipeline_gives_the_frames_of_the_cpu() {
     if let Some(outcome) = harness::rerun("pipelines::a_pipeline_gives_the_frames_of_the_cpu", &[]) {
         return outcome.assert_clean();
     }
-    let (cuda, cpu) = (buffers("cuda"), buffers("cpu"));
+    let (cuda, cpu) = (buffers("backend=cuda"), buffers("backend=cpu precision=f32"));
     assert_eq!((cuda.len(), cpu.len()), (3, 3));
     for (cuda, cpu) in cuda.iter().zip(&cpu) {
         assert!(psnr(cuda, cpu) >= 60.0, "{} dB", psnr(cuda, cpu));
@@ -72,15 +72,16 @@ fn transcode_gives_the_frames_of_the_cpu() {
         .current_dir(folder)
         .status();
     assert!(made.unwrap().success());
-    let raw = |backend: &str| {
-        transcode(folder, &format!("in.mkv {backend}.mkv --codec ffv1 --backend {backend}"));
+    let raw = |backend: &str, precision: &str| {
+        let engine = format!("--backend {backend} --precision {precision}");
+        transcode(folder, &format!("in.mkv {backend}.mkv --codec ffv1 {engine}"));
         let mut ffmpeg = ffmpeg_tool("ffmpeg").unwrap();
         let decode = format!("-i {backend}.mkv -f rawvideo -pix_fmt yuv420p -");
         let output = ffmpeg.args(decode.split(' ')).current_dir(folder).output().unwrap();
         assert!(output.status.success());
         output.stdout
     };
-    let (cuda, cpu) = (raw("cuda"), raw("cpu"));
+    let (cuda, cpu) = (raw("cuda", "auto"), raw("cpu", "f32"));
     assert_eq!(cuda.len(), 5 * 140 * 76 * 3 / 2);
     assert!(psnr(&cuda, &cpu) >= 60.0, "{} dB", psnr(&cuda, &cpu));
 }

@@ -1,9 +1,9 @@
 //! Frames of noise and how near two frames are.
 
-use srup_engine::BackendKind;
 use srup_engine::backend::{self, Plan};
 use srup_engine::frame::{Frame, VideoInfo};
 use srup_engine::model::Model;
+use srup_engine::{BackendKind, Precision};
 
 /// A smooth picture with edges and a little noise, the same for the same seed.
 pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
@@ -28,7 +28,16 @@ pub fn picture(info: &VideoInfo, seed: u64) -> Frame {
 
 /// A frame through a backend.
 pub fn upscaled(frame: &Frame, backend: BackendKind, model: &Model, scale: usize) -> Frame {
-    let plan = Plan::new(model.clone(), scale, frame.info()).unwrap();
+    computed(frame, backend, Precision::Auto, model, scale)
+}
+
+/// What the device's frame is to be near: the CPU's in f32.
+pub fn truth(frame: &Frame, model: &Model, scale: usize) -> Frame {
+    computed(frame, BackendKind::Cpu, Precision::F32, model, scale)
+}
+
+fn computed(frame: &Frame, backend: BackendKind, precision: Precision, model: &Model, scale: usize) -> Frame {
+    let plan = Plan { precision, ..Plan::new(model.clone(), scale, frame.info()).unwrap() };
     let (_, mut lane) = backend::lane(backend, 0, None, &plan).unwrap();
     let mut output = Frame::new(&plan.output);
     lane.process(0, &frame.view(), &mut output.view_mut()).unwrap();

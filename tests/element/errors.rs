@@ -140,6 +140,8 @@ fn weights_that_give_no_number_stop_the_stream() {
     }
     std::fs::write(&path, bytes).unwrap();
     let element = element(path.to_str().unwrap(), 2);
+    // Integers would be held where they end.
+    element.set_property_from_str("precision", "f32");
     let mut harness = harness(&element);
     let error = watch_errors(&element);
     harness.play();

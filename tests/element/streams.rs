@@ -184,6 +184,28 @@ fn an_error_downstream_stops_the_stream() {
     });
 }
 
+/// Downstream holds the first frame until upstream waits for a place in the window, and then wants no more.
+#[test]
+fn upstream_does_not_wait_for_a_place_that_will_never_be_free() {
+    within_limit(|| {
+        for wanted in [gst::FlowError::Eos, gst::FlowError::Error] {
+            let element = bicubic();
+            element.set_property("max-in-flight", 1_u32);
+            let mut harness = harness(&element);
+            harness.play();
+            let input = caps(PixelFormat::I420, 16, 16);
+            harness.set_src_caps(input.clone());
+            element.static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                info.flow_res = Err(wanted);
+                gst::PadProbeReturn::Handled
+            });
+            let told = (0..9).find_map(|n| harness.push(noise(&input, n)).err());
+            assert_eq!(told, Some(wanted));
+        }
+    });
+}
+
 #[test]
 fn the_latency_is_that_of_upstream_and_of_the_frames_in_flight() {
     let element = bicubic();

@@ -42,7 +42,8 @@ pub fn example(name: &str) -> PathBuf {
     let program = profile.join("examples").join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let own = format!("examples/{name}");
-    let sources = ["examples/src", &own, "engine/src", "plugin/src", "cuda/src", "cuda/ptx", "examples/Cargo.toml"];
+    let sources =
+        ["examples/src", &own, "engine/src", "plugin/src", "cuda/src", "cuda/ptx", "models", "examples/Cargo.toml"];
     let newest = sources.iter().map(|source| modified(&root.join(source))).max().expect("there are sources");
     if !program.is_file() || modified(&program) < newest {
         build(name, profile, &root);

@@ -5,13 +5,14 @@ import tempfile
 import unittest
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import machine
 import table
 from cases import CASES
-from entries import entries
+from entries import OURS, entries
 from process import last_words
 from table import Result, Skipped
 
@@ -51,6 +52,9 @@ class Tables(unittest.TestCase):
             ["luma-s x2", "640x360", "f32", "10.00", "openvino f32", "15.00", "1.50"],
             ["luma-s x2", "640x360", "int8", "", "openvino int8", "8.00", ""],
         ])
+        results.append(replace(OWN, precision="int8", contender="srupscale int8", ms=5.0))
+        rows = [cells(line) for line in list(table.summary(results))[2:]]
+        self.assertEqual(rows[1], ["luma-s x2", "640x360", "int8", "5.00", "openvino int8", "8.00", "1.60"])
 
     def test_random_weights_are_said(self):
         self.assertIn("random weights", table.named(replace(OWN, trained=False)))
@@ -71,7 +75,27 @@ class Tables(unittest.TestCase):
 class Guards(unittest.TestCase):
     def test_an_instruction_set_needs_the_lesser_ones(self):
         self.assertEqual(machine.missing("avx2", {"avx2", "fma"}), [])
-        self.assertIn("avx512f", machine.missing("vnni", {"avx2", "fma", "avx512_vnni"}))
+        self.assertIn("avx512f", machine.missing("avx512vnni", {"avx2", "fma", "avx512_vnni"}))
+        self.assertEqual(machine.missing("avxvnni", {"avx2", "fma", "avx_vnni"}), [])
+
+    def test_all_are_held_to_the_same_instruction_set(self):
+        for isa in machine.ISAS:
+            env = machine.environment(2, isa, Path("cache"))
+            wide = "AVX512" in env["ONEDNN_MAX_CPU_ISA"]
+            self.assertEqual(env["SRUP_CPU"].startswith("avx512"), wide)
+            self.assertEqual(env["ATEN_CPU_CAPABILITY"], "avx512" if wide else "avx2")
+            vnni = "VNNI" in env["ONEDNN_MAX_CPU_ISA"] or "AMX" in env["ONEDNN_MAX_CPU_ISA"]
+            self.assertEqual(env["SRUP_CPU"].endswith("vnni"), vnni)
+            self.assertEqual(env["DNNL_MAX_CPU_ISA"], env["ONEDNN_MAX_CPU_ISA"])
+        with mock.patch.dict("os.environ", clear=True):
+            self.assertNotIn("SRUP_CPU", machine.environment(2, None, Path("cache")))
+
+    def test_every_class_has_ours_and_peers(self):
+        for luma in (True, False):
+            for precision in table.CLASSES:
+                who = {entry.runtime for entry in entries(luma) if entry.precision == precision}
+                self.assertIn(OURS, who)
+                self.assertGreater(len(who), 1)
 
     def test_names_are_unique(self):
         for names in ([c.name for c in CASES], [e.name for e in entries(True)], [e.name for e in entries(False)]):

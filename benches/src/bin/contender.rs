@@ -41,7 +41,7 @@ struct Args {
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// In which numbers the network is computed
+    /// In which numbers the network is computed: auto, f32, bf16 or int8
     #[arg(long, default_value = "auto")]
     precision: String,
     /// Pixel format of the frames [default: GRAY8 for networks of luma, else RGB]
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Failure> {
     let mut contender = Contender::new(args)?;
-    say(&Answer::Ready(contender.backend.describe()))?;
+    say(&Answer::Ready(contender.describe()?))?;
     for line in std::io::stdin().lock().lines() {
         say(&match serde_json::from_str(&line?)? {
             Ask::Frames(count) => Answer::Ms(contender.times(count)?),
@@ -139,6 +139,12 @@ impl Contender {
         let lane = backend.lane(&plan)?;
         let (input, output) = (frame(&info, &planes), Frame::new(&plan.output));
         Ok(Self { backend, network: network.clone(), precision, lane, planes, input, output })
+    }
+
+    /// What it runs on, and in which numbers.
+    fn describe(&self) -> Result<String, Error> {
+        let precision = self.backend.precision(&self.network, self.precision, self.input.info())?;
+        Ok(format!("{}, {}", self.backend.describe(), precision.name()))
     }
 
     /// Milliseconds of each of so many frames.

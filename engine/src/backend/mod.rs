@@ -115,6 +115,22 @@ impl Plan {
     pub fn new(model: Model, scale: usize, input: &VideoInfo) -> Result<Self, Error> {
         Ok(Self { ladder: vec![model], input: *input, output: input.scaled(scale)?, precision: Precision::Auto })
     }
+
+    /// Its models with the numbers that each is computed in, the scale and the backend, in words.
+    ///
+    /// # Errors
+    /// As [`Backend::precision`].
+    pub fn describe(&self, backend: &dyn Backend) -> Result<String, Error> {
+        let model = |model: &Model| match model {
+            Model::Network(network) => {
+                let precision = backend.precision(network, self.precision, &self.input)?;
+                Ok(format!("{} ({})", network.name, precision.name()))
+            }
+            Model::Resample(_) => Ok(model.name().to_owned()),
+        };
+        let models = self.ladder.iter().map(model).collect::<Result<Vec<_>, Error>>()?;
+        Ok(format!("{} x{} on {}", models.join(", "), self.output.width / self.input.width, backend.describe()))
+    }
 }
 
 /// A place where networks run.
@@ -130,6 +146,13 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// As [`Backend::lane`].
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error>;
+
+    /// In which numbers a lane for such frames computes a network of which that precision is asked; never
+    /// [`Precision::Auto`].
+    ///
+    /// # Errors
+    /// A precision that this backend or the network lacks.
+    fn precision(&self, network: &Network, asked: Precision, input: &VideoInfo) -> Result<Precision, Error>;
 
     /// Another one that shares the weights, with threads of its own where it has threads: lanes of different siblings
     /// do not wait for each other's.

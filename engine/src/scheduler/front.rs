@@ -113,7 +113,7 @@ impl<J: Job> Scheduler<J> {
         desk.pacer.set_latency(*latency);
     }
 
-    /// Ladder, backend, lanes and window in words.
+    /// Ladder, in which numbers each network is computed, backend, lanes and window in words.
     pub fn describe(&self) -> &str {
         &self.description
     }
@@ -122,7 +122,8 @@ impl<J: Job> Scheduler<J> {
     pub fn stats(&self) -> Stats {
         let now = self.shared.now();
         let desk = lock(&self.shared.desk);
-        Stats { probes: desk.pacer.probes(), ..desk.counter.stats(now, desk.pacer.rung(), desk.pacer.switches()) }
+        let counted = desk.counter.stats(now, desk.pacer.rung(), desk.pacer.switches());
+        Stats { engine: self.description.clone(), probes: desk.pacer.probes(), ..counted }
     }
 
     /// Downstream had to wait so long for a frame after it was due: a cheaper rung may be needed than times tell.

@@ -157,9 +157,8 @@ pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
         alone,
         rescue: calibration::measure_rescue(&plan, &mut rescuer)?,
     };
-    let names = plan.ladder.iter().map(Model::name).collect::<Vec<_>>().join(", ");
-    let place = backend.describe();
-    let description = format!("{names} x{scale} on {place}, lanes: {}, frames in flight: {window}", lanes.len());
+    let what = plan.describe(&*backend)?;
+    let description = format!("{what}, lanes: {}, frames in flight: {window}", lanes.len());
     let recovers = kind == BackendKind::Auto && backend.kind() == BackendKind::Cuda;
     let recovery = recovers.then(|| Recovery { plan: plan.clone(), threads, tiling, scale });
     Ok(Opened { plan, lanes, chain, rescuer, setup, description, recovery })

@@ -17,6 +17,8 @@ pub struct Stats {
     pub deadline_bicubic: u64,
     /// Frames of each rung of the ladder, with the model's name; best first. Bicubic for a deadline's sake counts for the last.
     pub rungs: Vec<(String, u64)>,
+    /// What makes frames, as [`Scheduler::describe`](super::Scheduler::describe) says it.
+    pub engine: String,
     /// The model in use.
     pub model: String,
     /// How often it has changed.
@@ -48,6 +50,7 @@ impl Stats {
             late: self.late + now.late,
             deadline_bicubic: self.deadline_bicubic + now.deadline_bicubic,
             rungs,
+            engine: now.engine,
             model: now.model,
             switches: self.switches + now.switches,
             probes: self.probes + now.probes,

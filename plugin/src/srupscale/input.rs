@@ -60,10 +60,10 @@ impl SrUpscale {
         let picture = session.picture(buffer)?;
         let place = match session.place()? {
             Ok(place) => place,
-            Err(flow) => return Ok(Err(flow)),
+            Err(flow) => return Ok(self.queue.flow().and(Err(flow))),
         };
         if !session.scheduler.submit(picture, place)? {
-            return Ok(Err(gst::FlowError::Flushing));
+            return Ok(self.queue.flow().and(Err(gst::FlowError::Flushing)));
         }
         Ok(self.queue.push(Item::Frame(session)))
     }

@@ -34,6 +34,10 @@ impl SrUpscale {
         });
         let ends = self.queue.done(flow);
         let Err(error) = flow else { return };
+        // Upstream may be waiting for a place that nobody makes any more.
+        if let Some(session) = self.session() {
+            session.abort();
+        }
         gst::debug!(CAT, imp = self, "downstream says {error}");
         let _ = self.src().pause_task();
         if ends && !matches!(error, gst::FlowError::Flushing | gst::FlowError::Eos) {

@@ -49,6 +49,7 @@ pub fn stats(stats: &Stats, dropped: u64) -> gst::Structure {
         models.field(name.replace(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)), "_"), *frames)
     });
     gst::Structure::builder("srupscale-stats")
+        .field("engine", &stats.engine)
         .field("model", &stats.model)
         .field("frames", stats.frames)
         .field("late", stats.late)

@@ -1,4 +1,4 @@
-//! Networks on any processor: f32, several threads, instruction sets chosen at run time.
+//! Networks on any processor: f32 or integers, several threads, instruction sets chosen at run time.
 //!
 //! A chain of convolutions, as the luma networks are, has an engine of its own (`chain`). Any other network is taken apart
 //! into operations on rows (`lower`); those that follow each other run together over a band of rows, so that what one makes
@@ -33,6 +33,7 @@ use self::pool::Workers;
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
+use crate::frame::VideoInfo;
 use crate::frame::convert::{PlaneRows, Rows};
 use crate::model::Model;
 use crate::network::Network;
@@ -167,10 +168,9 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
 impl Backend for Cpu {
     fn lane(&self, plan: &Plan) -> Result<Box<dyn Lane>, Error> {
         let size = (plan.input.height, plan.input.width);
-        let eight_bits = plan.input.format.bits() == 8;
         let ready = plan.ladder.iter().map(|model| match model {
             Model::Network(network) => {
-                let numbers = numbers(network, plan.precision, eight_bits)?;
+                let numbers = numbers(network, plan.precision, has_eight_bits(&plan.input))?;
                 Ok(Some(self.ready(network, size, numbers)))
             }
             Model::Resample(_) => Ok(None),
@@ -187,6 +187,13 @@ impl Backend for Cpu {
         Ok(output)
     }
 
+    fn precision(&self, network: &Network, asked: Precision, input: &VideoInfo) -> Result<Precision, Error> {
+        Ok(match numbers(network, asked, has_eight_bits(input))? {
+            Numbers::Floats => Precision::F32,
+            Numbers::Integers => Precision::Int8,
+        })
+    }
+
     fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
         let pool = pool(self.pool.current_num_threads())?;
         Ok(Arc::new(Self { isa: self.isa, pool, shared: self.shared.clone() }))
@@ -197,7 +204,7 @@ impl Backend for Cpu {
     }
 
     fn describe(&self) -> String {
-        format!("cpu ({}, f32, threads: {})", self.isa.name(), self.pool.current_num_threads())
+        format!("cpu ({}, threads: {})", self.isa.name(), self.pool.current_num_threads())
     }
 }
 
@@ -237,6 +244,10 @@ impl Runner for Engines {
             Some(Rung::Program(_)) | None => {}
         }
     }
+}
+
+fn has_eight_bits(input: &VideoInfo) -> bool {
+    input.format.bits() == 8
 }
 
 /// The numbers for a network. Integers must be asked for unless they were measured to be as good, on pictures of 8 bits.

@@ -23,6 +23,7 @@ use self::lane::CudaLane;
 use self::network::DeviceNetwork;
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
+use crate::frame::VideoInfo;
 use crate::model::Model;
 use crate::network::Network;
 use crate::tensor::Tensor;
@@ -133,6 +134,10 @@ impl Backend for Cuda {
         tensors::read(&to, network.shapes(input.height, input.width)[network.output])
     }
 
+    fn precision(&self, _: &Network, asked: Precision, _: &VideoInfo) -> Result<Precision, Error> {
+        self.sums(asked).map(|_| Precision::F16)
+    }
+
     fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
         Ok(self)
     }
@@ -143,7 +148,7 @@ impl Backend for Cuda {
 
     fn describe(&self) -> String {
         let d = self.device.description();
-        format!("cuda ({}, compute capability {}.{}, f16)", d.name, d.compute_capability.0, d.compute_capability.1)
+        format!("cuda ({}, compute capability {}.{})", d.name, d.compute_capability.0, d.compute_capability.1)
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
+use crate::frame::VideoInfo;
 use crate::model::Model;
 use crate::network::{Block, Network};
 use crate::tensor::Tensor;
@@ -30,15 +31,19 @@ impl Backend for Reference {
         let networks = Networks { ladder: plan.ladder.clone(), precision: plan.precision };
         for model in &plan.ladder {
             if let Model::Network(network) = model {
-                check(network, plan.precision)?;
+                self.precision(network, plan.precision, &plan.input)?;
             }
         }
         Ok(Box::new(HostLane::new(plan, Box::new(networks), None)))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
-        check(network, precision)?;
+        numbers(network, precision)?;
         Ok(run_in(network, precision, input))
+    }
+
+    fn precision(&self, network: &Network, asked: Precision, _: &VideoInfo) -> Result<Precision, Error> {
+        numbers(network, asked)
     }
 
     fn sibling(self: Arc<Self>) -> Result<Arc<dyn Backend>, Error> {
@@ -54,10 +59,10 @@ impl Backend for Reference {
     }
 }
 
-fn check(network: &Network, precision: Precision) -> Result<(), Error> {
+fn numbers(network: &Network, precision: Precision) -> Result<Precision, Error> {
     let reason = match precision {
-        Precision::Auto | Precision::F32 => return Ok(()),
-        Precision::Int8 if network.quantized().is_some() => return Ok(()),
+        Precision::Auto | Precision::F32 => return Ok(Precision::F32),
+        Precision::Int8 if network.quantized().is_some() => return Ok(Precision::Int8),
         Precision::Int8 => format!("{} has no int8 form; ask for precision f32", network.name),
         Precision::F16 | Precision::Bf16 => "it computes in f32 and int8 only".into(),
     };
