@@ -4,7 +4,7 @@ A value of channel c in layer l is a whole number of 0..LEVELS and stands for th
 steps[l][c]. `steps` come from the largest values that calibrate.py finds, all else from the
 weights, in f64. Sums are exact; they are made TIMES as large, as the engine's Winograd
 convolution leaves them, and multiplied by one f32 factor a channel. Rounding goes to the
-nearest, halves to the even. Only the head's f32 sums depend on their order.
+nearest, halves to the even. Only the head's f32 sums depend on their order, which is the engine's.
 """
 
 import torch
@@ -75,9 +75,21 @@ class Quantized:
         weight, bias, factor = layer
         return (TIMES * convolve(levels, weight, bias)).float() * per_channel(factor)
 
+    def first(self, x):
+        """The head's levels. Its sums begin with the bias and take one tap after the other, each
+        with one rounding to f32: f64 holds the product, and all but never rounds the sum itself."""
+        weight, bias = self.head
+        height, width = x.shape[-2:]
+        padded, total = F.pad(x, (1, 1, 1, 1)).double(), per_channel(bias)
+        for tap, weights in enumerate(weight[:, 0].flatten(1).double().unbind(1)):
+            row, column = divmod(tap, 3)
+            seen = padded[..., row:row + height, column:column + width]
+            total = (total + per_channel(weights) * seen).float()
+        return total.clamp(0, LEVELS).round()
+
     def levels(self, x):
         """The whole numbers that the tail reads."""
-        first = levels = F.conv2d(x, *self.head, padding=1).clamp(0, LEVELS).round()
+        first = levels = self.first(x)
         for number, layer in enumerate(self.layers[:-1], 2):
             value = self.values(levels, layer).clamp(min=0)
             if self.skip is not None and number == len(self.layers):

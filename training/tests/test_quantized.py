@@ -35,6 +35,7 @@ def by_hand(integers, x):
 
     head = torch.nn.functional.conv2d(x, *integers.head, padding=1)[0]
     first = levels = np.vectorize(level)(head.clamp(min=0).numpy())
+    assert np.array_equal(first, integers.first(x)[0].numpy())
     body = integers.layers[:-1]
     for weight, bias, factor in body:
         last = factor is body[-1][-1]
