@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use super::dispatch::Isa;
+use super::kernels::attend::{ChunkRoom, Tokens, attend};
 use super::kernels::conv::PackedConv;
-use super::kernels::global::{self, ChunkRoom, Round, Tokens};
+use super::kernels::global::{self, Round};
 use super::kernels::rearrange;
 use super::kernels::windows::{self, Axis, Head, Matrices, Qkv, Window};
 use super::line::{Buffer, Line, TapRoom};
@@ -29,8 +30,8 @@ const HASH_BLOCK: usize = 4096;
 pub enum State {
     /// SparseGSA.
     Windows(WindowState),
-    /// GLA.
-    Rounds(Box<GlobalLearnableAttention>, Vec<Round>),
+    /// GLA, and one over the norm of every key.
+    Rounds(Box<GlobalLearnableAttention>, Vec<Round>, Vec<f32>),
 }
 
 /// SparseGSA's windows, their matrices, and what they are folded to.
@@ -187,11 +188,14 @@ fn run_frame(
             }
         }
         FrameKernel::Attention(state) => {
-            if let State::Rounds(block, rounds) = &mut states[state] {
+            if let State::Rounds(block, rounds, inverse) = &mut states[state] {
+                let embed = frame(slots, &inputs[0]);
+                inverse_norms(isa, embed, block.matching.cout, inverse, workers);
                 let tokens = Tokens {
-                    embed: frame(slots, &inputs[0]),
+                    embed,
                     values: frame(slots, &inputs[1]),
                     scores: frame(slots, &inputs[2]),
+                    inverse,
                     reduced: block.matching.cout,
                     channels: block.assembly.cout,
                     chunk: block.chunk,
@@ -226,7 +230,7 @@ impl State {
                     results: vec![0.0; places * block.assembly.cout],
                     weights: vec![0.0; places],
                 };
-                Self::Rounds(block.clone(), (0..block.rounds).map(|_| round()).collect())
+                Self::Rounds(block.clone(), (0..block.rounds).map(|_| round()).collect(), vec![0.0; *tokens])
             }
         }
     }
@@ -242,8 +246,8 @@ fn state_bytes(program: &Program, threads: usize) -> usize {
         }
         StateSpec::Rounds(block, tokens) => {
             let places = tokens + block.chunk;
-            let room = ChunkRoom::bytes(block.chunk, block.matching.cout, block.assembly.cout);
-            block.rounds * places * (4 * block.assembly.cout + 13) + threads * room
+            let room = ChunkRoom::bytes(block.chunk, block.matching.cout);
+            block.rounds * places * (4 * block.assembly.cout + 13) + 4 * tokens + threads * room
         }
     });
     states.sum()
@@ -335,6 +339,18 @@ fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers
     });
 }
 
+/// What GLA's keys are multiplied by.
+fn inverse_norms(isa: Isa, embed: &[f32], channels: usize, inverse: &mut [f32], workers: &Workers<Worker>) {
+    let len = inverse.len();
+    let out = Shared::new(inverse);
+    workers.each(len.div_ceil(HASH_BLOCK), |task, _| {
+        let range = task * HASH_BLOCK..len.min((task + 1) * HASH_BLOCK);
+        let embed = &embed[range.start * channels..range.end * channels];
+        // SAFETY: every task writes its own block.
+        global::inverse_norms(isa, embed, channels, unsafe { out.write(range) });
+    });
+}
+
 /// GLA's rounds.
 fn attention(
     isa: Isa,
@@ -366,7 +382,7 @@ fn attention(
                 let part = j * chunk..(j + 1) * chunk;
                 (results.write(part.start * channels..part.end * channels), weights.write(part))
             };
-            global::attend(isa, tokens, order, j, room, results, weights);
+            attend(isa, tokens, order, j, room, results, weights);
         });
     }
 }

@@ -134,7 +134,7 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
             }
         }
         RowKernel::Combine(state) => {
-            if let State::Rounds(_, rounds) = &context.states[*state] {
+            if let State::Rounds(_, rounds, _) = &context.states[*state] {
                 global::combine(inputs.taps, rounds, y * width, out);
             }
         }

@@ -1,6 +1,6 @@
 //! What a thread keeps that computes parts of a program.
 
-use super::kernels::global::ChunkRoom;
+use super::kernels::attend::ChunkRoom;
 use super::line::{Buffer, TapRoom};
 
 /// Buffers of a worker, kept from frame to frame.
