@@ -1,5 +1,6 @@
 //! Takes blocks apart into operations on rows, and the few that need a whole frame.
 
+use super::fuse::Fused;
 use super::kernels::conv::PackedConv;
 use super::kernels::dynamic::DynamicFilter;
 use super::kernels::elementwise::Elementwise;
@@ -51,8 +52,8 @@ pub enum Then {
 pub enum RowKernel {
     /// The network's input.
     Import,
-    /// Over the channels of all inputs.
-    Conv(PackedConv, Activation),
+    /// Over the channels of all inputs but the one that is fused.
+    Conv(PackedConv, Activation, Option<Fused>),
     /// Of the first input.
     Depthwise(DepthwiseConv, Then),
     /// Inputs: what kernels are made of, and what is filtered.
@@ -68,7 +69,7 @@ pub enum RowKernel {
     /// Of one input.
     ToTokens,
     /// The folded convolutions of that state.
-    Windows(usize),
+    Windows(usize, Option<Fused>),
     /// The rounds of that state.
     Combine(usize),
 }
@@ -77,7 +78,8 @@ impl RowKernel {
     /// Rows of the input that a row needs, and the distance from one to the next.
     pub fn rows(&self, input: usize) -> (usize, usize) {
         match self {
-            Self::Conv(p, _) => (p.kernel, 1),
+            Self::Conv(_, _, Some(fused)) if input == fused.input => (1, 1),
+            Self::Conv(p, ..) => (p.kernel, 1),
             Self::Depthwise(p, _) if input == 0 => (p.kernel_h, p.dilation),
             Self::DynamicFilter(p) if input == 1 => (p.window, 1),
             _ => (1, 1),
@@ -93,7 +95,7 @@ impl RowKernel {
     /// Pixels that it looks left and right.
     fn reach_x(&self) -> usize {
         match self {
-            Self::Conv(p, _) => p.kernel / 2,
+            Self::Conv(p, ..) => p.kernel / 2,
             Self::Depthwise(p, _) => p.kernel_w / 2 * p.dilation,
             Self::DynamicFilter(p) => p.window / 2,
             _ => 0,
@@ -174,6 +176,7 @@ impl Program {
             });
         }
         b.program.output = b.map[network.output];
+        b.program.fuse();
         let rows = b.program.ops.iter().filter_map(|op| match &op.kernel {
             Kernel::Row(kernel) => Some(kernel.reach_x()),
             Kernel::Frame(_) => None,
@@ -218,7 +221,7 @@ impl Lowering {
     }
 
     fn conv(&mut self, p: &Conv, inputs: &[View]) -> usize {
-        self.row(RowKernel::Conv(PackedConv::new(p), p.activation), inputs, p.cout)
+        self.row(RowKernel::Conv(PackedConv::new(p), p.activation, None), inputs, p.cout)
     }
 
     fn depthwise(&mut self, p: &DepthwiseConv, then: Then, inputs: &[View]) -> usize {
@@ -326,7 +329,7 @@ impl Lowering {
         self.program.states.push(StateSpec::Windows(Box::new(p.clone()), rows, columns));
         self.push(Kernel::Frame(FrameKernel::Matrices(state)), &[self.all(z)], None);
         let values = View { value: z, first: 2 * x.channels, channels: x.channels };
-        self.row(RowKernel::Windows(state), &[values], p.project_out.cout)
+        self.row(RowKernel::Windows(state, None), &[values], p.project_out.cout)
     }
 
     fn star_distillation(&mut self, p: &StarDistillation, x: View) -> usize {

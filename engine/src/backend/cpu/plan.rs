@@ -161,14 +161,26 @@ fn parts(program: &Program, threads: usize) -> Vec<Vec<usize>> {
     parts
 }
 
-/// End of the operations from `at` on that are not parted: one on frames, or all on rows of the same step.
+/// End of the operations from `at` on that are not parted: one on frames, or all on rows of the same step. A layer norm is
+/// not parted from what reads it: its own input is often read there, too, and one frame is less to move than two.
 fn unit_end(program: &Program, at: usize) -> usize {
     let first = &program.ops[at];
-    if matches!(first.kernel, Kernel::Frame(_)) {
-        return at + 1;
+    match first.kernel {
+        Kernel::Frame(_) => at + 1,
+        Kernel::Row(RowKernel::LayerNorm(_)) if is_read_next(program, at) => unit_end(program, at + 1),
+        Kernel::Row(_) => {
+            let same = |op: &super::lower::Op| op.step == first.step && matches!(op.kernel, Kernel::Row(_));
+            at + program.ops[at..].iter().take_while(|op| same(op)).count()
+        }
     }
-    let same = |op: &super::lower::Op| op.step == first.step && matches!(op.kernel, Kernel::Row(_));
-    at + program.ops[at..].iter().take_while(|op| same(op)).count()
+}
+
+/// Whether the next operation is on rows and reads the result of this one.
+fn is_read_next(program: &Program, at: usize) -> bool {
+    program.ops.get(at + 1).is_some_and(|next| {
+        let reads = next.inputs.iter().any(|view| Some(view.value) == program.ops[at].output);
+        reads && matches!(next.kernel, Kernel::Row(_))
+    })
 }
 
 /// Whether operations can and should run together.

@@ -2,7 +2,8 @@
 
 use super::dispatch::Isa;
 use super::engine::State;
-use super::kernels::conv::conv;
+use super::fuse::{Fused, Fusion};
+use super::kernels::conv::{After, Then as ConvThen, conv};
 use super::kernels::depthwise::{Then as DepthwiseThen, depthwise, depthwise_gate};
 use super::kernels::dynamic::dynamic_filter;
 use super::kernels::elementwise::elementwise;
@@ -106,7 +107,10 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
     let width = inputs.taps.line().width;
     match kernel {
         RowKernel::Import => {}
-        RowKernel::Conv(p, activation) => conv(isa, inputs.taps, p, 0..width, *activation, out),
+        RowKernel::Conv(p, activation, fused) => {
+            let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.lines) };
+            conv(isa, inputs.taps.part(0, p.lines), p, 0..width, after, out);
+        }
         RowKernel::Depthwise(p, Then::Gate) => depthwise_gate(isa, inputs.get(0), p, out),
         RowKernel::Depthwise(p, then) => {
             let then = match then {
@@ -124,12 +128,14 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
         }
         RowKernel::Nearest(factor) => rearrange::nearest(inputs.taps, *factor, stage.line, out),
         RowKernel::ToTokens => return rearrange::to_tokens(inputs.taps, out),
-        RowKernel::Windows(state) => {
+        RowKernel::Windows(state, fused) => {
+            let lines = inputs.counts[0];
+            let after = After { activation: Activation::None, then: inputs.fused(fused.as_ref(), lines) };
             if let State::Windows(state) = &context.states[*state] {
                 let row = state.rows.cuts.partition_point(|&cut| cut <= y) - 1;
                 for (column, range) in state.columns.cuts.windows(2).enumerate() {
                     let folded = &state.folded[row * state.columns.intervals() + column];
-                    conv(isa, inputs.taps, folded, range[0]..range[1], Activation::None, out);
+                    conv(isa, inputs.get(0), folded, range[0]..range[1], after, out);
                 }
             }
         }
@@ -168,6 +174,11 @@ impl<'a> Inputs<'a> {
         let mut first = 0;
         for (i, source) in stage.inputs.iter().enumerate() {
             let (rows, distance) = kernel.rows(i);
+            if let Place::Slot(slot) = source.place {
+                // What the next row reads besides.
+                let start = (y + 1 + rows / 2 * distance) * source.row_len + source.first;
+                context.slots[slot].prefetch(start..start + source.len);
+            }
             for tap in 0..rows {
                 let row = (y + tap * distance).checked_sub(rows / 2 * distance).filter(|&row| row < source.height);
                 if let Some(row) = row {
@@ -181,6 +192,17 @@ impl<'a> Inputs<'a> {
 
     fn get(&self, input: usize) -> Taps<'a> {
         self.taps.part(self.counts[..input].iter().sum(), self.counts[input])
+    }
+
+    /// What a convolution does with the lines after the `first` ones.
+    fn fused(&self, fused: Option<&Fused>, first: usize) -> ConvThen<'a> {
+        let other = self.taps.part(first, self.taps.len() - first);
+        match fused.map(|fused| fused.then) {
+            None => ConvThen::Nothing,
+            Some(Fusion::Add(scale)) => ConvThen::Add(other, scale),
+            Some(Fusion::AddTo(scale)) => ConvThen::AddTo(other, scale),
+            Some(Fusion::Mul) => ConvThen::Mul(other),
+        }
     }
 
     fn second(&self) -> Option<Taps<'a>> {
