@@ -92,7 +92,7 @@ impl Room {
             rings: rings.iter().map(|&len| Buffer::zeros(len)).collect(),
             taps: TapRoom::default(),
             zeros: vec![0.0; longest.unwrap_or(0)],
-            scratch: vec![0.0; programs().map(scratch).max().unwrap_or(0)],
+            scratch: Buffer::zeros(programs().map(scratch).max().unwrap_or(0)),
             chunks: programs().filter_map(chunk_room).collect(),
         });
         Ok(Self { slots: slots.iter().map(|&len| Buffer::zeros(len)).collect(), workers })
@@ -257,6 +257,7 @@ fn state_bytes(program: &Program, threads: usize) -> usize {
 fn scratch(program: &Program) -> usize {
     let kernels = program.ops.iter().filter_map(|op| match &op.kernel {
         Kernel::Row(RowKernel::DynamicFilter(p)) => Some(p.scratch()),
+        Kernel::Row(RowKernel::Vertical(p, ..)) => Some(p.scratch()),
         _ => None,
     });
     let norms = program.states.iter().filter_map(|state| match state {
@@ -328,7 +329,7 @@ fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers
         let head = Head { first: head * width, width, temperature: block.temperature[head] };
         // SAFETY: every task writes its own matrix.
         let matrix = unsafe { out.write(task * size..(task + 1) * size) };
-        windows::window_matrix(isa, z, window, head, &mut worker.scratch, matrix);
+        windows::window_matrix(isa, z, window, head, worker.scratch.as_mut_slice(), matrix);
     });
     let all = Matrices { data: matrices, rows, columns };
     let out = Shared::new(folded);

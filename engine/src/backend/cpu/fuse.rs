@@ -60,7 +60,11 @@ impl Program {
         let mut fused = self.ops[conv].clone();
         let what = Some(Fused { then, input: fused.inputs.len() });
         match &mut fused.kernel {
-            Kernel::Row(RowKernel::Conv(_, _, slot @ None) | RowKernel::Windows(_, slot @ None)) => *slot = what,
+            Kernel::Row(
+                RowKernel::Conv(_, _, slot @ None)
+                | RowKernel::Vertical(_, _, slot @ None)
+                | RowKernel::Windows(_, slot @ None),
+            ) => *slot = what,
             _ => return None,
         }
         fused.inputs.push(other);

@@ -5,6 +5,7 @@
 //! as many rows as they look down (its lead). Only what a later segment reads becomes a frame. At the ends of a band the
 //! leading rows are computed twice, by both neighbours; so segments are cut before leads grow out of proportion.
 
+use super::kernels::vertical::ROWS;
 use super::line::Line;
 use super::lower::{Kernel, Program, RowKernel, View};
 
@@ -89,9 +90,9 @@ pub struct Layout {
 }
 
 /// Rows of a band, for that many threads: two bands a thread, so that a thread which started late does not hold up all, but
-/// not so low that doubled rows cost more than that.
+/// not so low that doubled rows cost more than that. Blocks of rows are not parted.
 fn band_rows(height: usize, threads: usize) -> usize {
-    height.div_ceil(2 * threads).max(8)
+    height.div_ceil(2 * threads).max(8).next_multiple_of(ROWS)
 }
 
 /// The longest lead, in rows, at which steps are still joined: doubled rows are then some 10 % of a band.
@@ -330,10 +331,11 @@ impl Builder<'_> {
             let row_len = group_of(value) * self.row_len(value);
             let (slot, leaves) = (self.slot_of[value], value == program.output);
             let depth = depth(program, part, &leads, k);
+            let in_blocks = block(program, op) > 1;
             let target = match slot {
-                Some(slot) if depth == 0 && !leaves => Place::Slot(slot),
+                Some(slot) if depth == 0 && !leaves && !in_blocks => Place::Slot(slot),
                 _ => {
-                    let (number, depth) = (rings.len(), depth.max(1));
+                    let (number, depth) = (rings.len(), depth.max(1) + block(program, op) - 1);
                     let place = Place::Ring(number, depth);
                     rings.push((value, place));
                     if self.layout.rings.len() <= number {
@@ -348,6 +350,14 @@ impl Builder<'_> {
             stages.push(Stage { op, lead: leads[k], inputs, target, copy, row_len, group, line, leaves });
         }
         Segment { stages, height, band: band_rows(height, threads) }
+    }
+}
+
+/// Rows that an operation computes at a time.
+fn block(program: &Program, op: usize) -> usize {
+    match &program.ops[op].kernel {
+        Kernel::Row(kernel) => kernel.block(),
+        Kernel::Frame(_) => 1,
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Worker {
     /// A line of zeros, of the longest geometry.
     pub zeros: Vec<f32>,
     /// Scratch of kernels.
-    pub scratch: Vec<f32>,
+    pub scratch: Buffer,
     /// For the attention of a chunk, one for each shape that the networks have.
     pub chunks: Vec<ChunkRoom>,
 }

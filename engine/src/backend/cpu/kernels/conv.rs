@@ -174,7 +174,7 @@ unsafe fn store<S: Simd, const N: usize>(
 /// # Safety
 /// As for [`store`].
 #[inline(always)]
-unsafe fn combine<S: Simd, const N: usize>(
+pub(super) unsafe fn combine<S: Simd, const N: usize>(
     s: S,
     sums: &mut [[S::V; N]; GROUP],
     then: Then<'_>,
@@ -214,7 +214,7 @@ fn check(taps: &Taps<'_>, p: &PackedConv, range: &Range<usize>, out: usize) {
 /// # Safety
 /// What `check` checks; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too.
 #[inline(always)]
-unsafe fn tile<S: Simd, const K: usize, const N: usize>(
+pub(super) unsafe fn tile<S: Simd, const K: usize, const N: usize>(
     s: S,
     lines: &[*const f32],
     at: usize,
@@ -235,7 +235,7 @@ unsafe fn tile<S: Simd, const K: usize, const N: usize>(
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn pair<S: Simd, const K: usize, const N: usize>(
+pub(super) unsafe fn pair<S: Simd, const K: usize, const N: usize>(
     s: S,
     lines: &[*const f32],
     at: usize,
@@ -261,7 +261,7 @@ fn bias<S: Simd, const N: usize>(s: S, p: &PackedConv, group: usize) -> [[S::V; 
 }
 
 #[inline(always)]
-fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
+pub(super) fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
     match activation {
         Activation::None => {}
         Activation::Relu => {

@@ -9,6 +9,7 @@ pub mod elementwise;
 pub mod global;
 pub mod norm;
 pub mod rearrange;
+pub mod vertical;
 pub mod windows;
 
 use super::simd::Simd;
