@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use super::dispatch::Isa;
+use super::kernels::attend::{ChunkRoom, Tokens, attend};
 use super::kernels::conv::PackedConv;
-use super::kernels::global::{self, ChunkRoom, Round, Tokens};
+use super::kernels::global::{self, Round};
 use super::kernels::rearrange;
 use super::kernels::windows::{self, Axis, Head, Matrices, Qkv, Window};
 use super::line::{Buffer, Line, TapRoom};
@@ -29,8 +30,8 @@ const HASH_BLOCK: usize = 4096;
 pub enum State {
     /// SparseGSA.
     Windows(WindowState),
-    /// GLA.
-    Rounds(Box<GlobalLearnableAttention>, Vec<Round>),
+    /// GLA, and one over the norm of every key.
+    Rounds(Box<GlobalLearnableAttention>, Vec<Round>, Vec<f32>),
 }
 
 /// SparseGSA's windows, their matrices, and what they are folded to.
@@ -91,7 +92,7 @@ impl Room {
             rings: rings.iter().map(|&len| Buffer::zeros(len)).collect(),
             taps: TapRoom::default(),
             zeros: vec![0.0; longest.unwrap_or(0)],
-            scratch: vec![0.0; programs().map(scratch).max().unwrap_or(0)],
+            scratch: Buffer::zeros(programs().map(scratch).max().unwrap_or(0)),
             chunks: programs().filter_map(chunk_room).collect(),
         });
         Ok(Self { slots: slots.iter().map(|&len| Buffer::zeros(len)).collect(), workers })
@@ -187,11 +188,14 @@ fn run_frame(
             }
         }
         FrameKernel::Attention(state) => {
-            if let State::Rounds(block, rounds) = &mut states[state] {
+            if let State::Rounds(block, rounds, inverse) = &mut states[state] {
+                let embed = frame(slots, &inputs[0]);
+                inverse_norms(isa, embed, block.matching.cout, inverse, workers);
                 let tokens = Tokens {
-                    embed: frame(slots, &inputs[0]),
+                    embed,
                     values: frame(slots, &inputs[1]),
                     scores: frame(slots, &inputs[2]),
+                    inverse,
                     reduced: block.matching.cout,
                     channels: block.assembly.cout,
                     chunk: block.chunk,
@@ -226,7 +230,7 @@ impl State {
                     results: vec![0.0; places * block.assembly.cout],
                     weights: vec![0.0; places],
                 };
-                Self::Rounds(block.clone(), (0..block.rounds).map(|_| round()).collect())
+                Self::Rounds(block.clone(), (0..block.rounds).map(|_| round()).collect(), vec![0.0; *tokens])
             }
         }
     }
@@ -242,8 +246,8 @@ fn state_bytes(program: &Program, threads: usize) -> usize {
         }
         StateSpec::Rounds(block, tokens) => {
             let places = tokens + block.chunk;
-            let room = ChunkRoom::bytes(block.chunk, block.matching.cout, block.assembly.cout);
-            block.rounds * places * (4 * block.assembly.cout + 13) + threads * room
+            let room = ChunkRoom::bytes(block.chunk, block.matching.cout);
+            block.rounds * places * (4 * block.assembly.cout + 13) + 4 * tokens + threads * room
         }
     });
     states.sum()
@@ -253,6 +257,7 @@ fn state_bytes(program: &Program, threads: usize) -> usize {
 fn scratch(program: &Program) -> usize {
     let kernels = program.ops.iter().filter_map(|op| match &op.kernel {
         Kernel::Row(RowKernel::DynamicFilter(p)) => Some(p.scratch()),
+        Kernel::Row(RowKernel::Vertical(p, ..)) => Some(p.scratch()),
         _ => None,
     });
     let norms = program.states.iter().filter_map(|state| match state {
@@ -324,7 +329,7 @@ fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers
         let head = Head { first: head * width, width, temperature: block.temperature[head] };
         // SAFETY: every task writes its own matrix.
         let matrix = unsafe { out.write(task * size..(task + 1) * size) };
-        windows::window_matrix(isa, z, window, head, &mut worker.scratch, matrix);
+        windows::window_matrix(isa, z, window, head, worker.scratch.as_mut_slice(), matrix);
     });
     let all = Matrices { data: matrices, rows, columns };
     let out = Shared::new(folded);
@@ -332,6 +337,18 @@ fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers
         // SAFETY: every task writes its own convolution.
         let packed = unsafe { out.write(task..task + 1) };
         windows::fold(&all, block, (task / columns.intervals(), task % columns.intervals()), &mut packed[0]);
+    });
+}
+
+/// What GLA's keys are multiplied by.
+fn inverse_norms(isa: Isa, embed: &[f32], channels: usize, inverse: &mut [f32], workers: &Workers<Worker>) {
+    let len = inverse.len();
+    let out = Shared::new(inverse);
+    workers.each(len.div_ceil(HASH_BLOCK), |task, _| {
+        let range = task * HASH_BLOCK..len.min((task + 1) * HASH_BLOCK);
+        let embed = &embed[range.start * channels..range.end * channels];
+        // SAFETY: every task writes its own block.
+        global::inverse_norms(isa, embed, channels, unsafe { out.write(range) });
     });
 }
 
@@ -366,7 +383,7 @@ fn attention(
                 let part = j * chunk..(j + 1) * chunk;
                 (results.write(part.start * channels..part.end * channels), weights.write(part))
             };
-            global::attend(isa, tokens, order, j, room, results, weights);
+            attend(isa, tokens, order, j, room, results, weights);
         });
     }
 }

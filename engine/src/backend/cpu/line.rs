@@ -28,7 +28,8 @@ impl Line {
     pub fn new(width: usize, reach: usize) -> Self {
         // A vector may begin at any pixel, the last one too, and look `reach` pixels farther; the first pixel is aligned.
         let left = reach.next_multiple_of(MAX_LANES);
-        let needed = left + width - 1 + MAX_LANES + reach;
+        // `vertical` reads a vector beyond the last one, too.
+        let needed = left + width.next_multiple_of(MAX_LANES) + MAX_LANES + reach;
         // An odd number of cache lines: equal pixels of neighbouring channels fall into different sets of the cache.
         let stride = (needed.div_ceil(CACHE_LINE) | 1) * CACHE_LINE;
         Self { width, left, stride }

@@ -1,8 +1,10 @@
 //! Takes blocks apart into operations on rows, and the few that need a whole frame.
 
+use super::fuse::Fused;
 use super::kernels::conv::PackedConv;
 use super::kernels::dynamic::DynamicFilter;
 use super::kernels::elementwise::Elementwise;
+use super::kernels::vertical::{self, Vertical};
 use super::kernels::windows::Axis;
 use crate::network::{
     Activation, Block, Conv, DepthwiseConv, DynamicLocalAttention, GatedFfn, GlobalLearnableAttention,
@@ -51,8 +53,10 @@ pub enum Then {
 pub enum RowKernel {
     /// The network's input.
     Import,
-    /// Over the channels of all inputs.
-    Conv(PackedConv, Activation),
+    /// Over the channels of all inputs but the one that is fused.
+    Conv(PackedConv, Activation, Option<Fused>),
+    /// The same in blocks of rows.
+    Vertical(Vertical, Activation, Option<Fused>),
     /// Of the first input.
     Depthwise(DepthwiseConv, Then),
     /// Inputs: what kernels are made of, and what is filtered.
@@ -68,32 +72,46 @@ pub enum RowKernel {
     /// Of one input.
     ToTokens,
     /// The folded convolutions of that state.
-    Windows(usize),
+    Windows(usize, Option<Fused>),
     /// The rounds of that state.
     Combine(usize),
 }
 
 impl RowKernel {
-    /// Rows of the input that a row needs, and the distance from one to the next.
+    /// Rows that are computed at a time, the first of them at a multiple.
+    pub fn block(&self) -> usize {
+        if matches!(self, Self::Vertical(..)) { vertical::ROWS } else { 1 }
+    }
+
+    /// Rows of the input that a row, or a block of rows, needs, and the distance from one to the next.
     pub fn rows(&self, input: usize) -> (usize, usize) {
         match self {
-            Self::Conv(p, _) => (p.kernel, 1),
+            Self::Conv(_, _, Some(fused)) if input == fused.input => (1, 1),
+            Self::Conv(p, ..) => (p.kernel, 1),
+            Self::Vertical(_, _, Some(fused)) if input == fused.input => (vertical::ROWS, 1),
+            Self::Vertical(..) => (vertical::PLACES, 1),
             Self::Depthwise(p, _) if input == 0 => (p.kernel_h, p.dilation),
             Self::DynamicFilter(p) if input == 1 => (p.window, 1),
             _ => (1, 1),
         }
     }
 
-    /// Rows that it looks up and down in an input.
-    pub fn reach(&self, input: usize) -> usize {
+    /// How far above a row, or a block of rows, the first of those that it needs lies.
+    pub fn above(&self, input: usize) -> usize {
         let (rows, distance) = self.rows(input);
-        rows / 2 * distance
+        (rows - self.block()).div_ceil(2) * distance
+    }
+
+    /// Rows that it looks up and down in an input, at the most: from any row of a block.
+    pub fn reach(&self, input: usize) -> usize {
+        self.above(input) + self.block() - 1
     }
 
     /// Pixels that it looks left and right.
     fn reach_x(&self) -> usize {
         match self {
-            Self::Conv(p, _) => p.kernel / 2,
+            Self::Conv(p, ..) => p.kernel / 2,
+            Self::Vertical(..) => 1,
             Self::Depthwise(p, _) => p.kernel_w / 2 * p.dilation,
             Self::DynamicFilter(p) => p.window / 2,
             _ => 0,
@@ -174,6 +192,7 @@ impl Program {
             });
         }
         b.program.output = b.map[network.output];
+        b.program.fuse();
         let rows = b.program.ops.iter().filter_map(|op| match &op.kernel {
             Kernel::Row(kernel) => Some(kernel.reach_x()),
             Kernel::Frame(_) => None,
@@ -182,6 +201,9 @@ impl Program {
         b.program
     }
 }
+
+/// Channels from which on a 3x3 convolution in blocks of rows is worth what it transforms.
+const MANY: usize = 12;
 
 struct Lowering {
     program: Program,
@@ -218,7 +240,15 @@ impl Lowering {
     }
 
     fn conv(&mut self, p: &Conv, inputs: &[View]) -> usize {
-        self.row(RowKernel::Conv(PackedConv::new(p), p.activation), inputs, p.cout)
+        if p.kernel == 3 && p.cin.min(p.cout) >= MANY {
+            return self.row(RowKernel::Vertical(Vertical::new(p), p.activation, None), inputs, p.cout);
+        }
+        self.direct_conv(p, inputs)
+    }
+
+    /// Without the roundings of a transform.
+    fn direct_conv(&mut self, p: &Conv, inputs: &[View]) -> usize {
+        self.row(RowKernel::Conv(PackedConv::new(p), p.activation, None), inputs, p.cout)
     }
 
     fn depthwise(&mut self, p: &DepthwiseConv, then: Then, inputs: &[View]) -> usize {
@@ -326,7 +356,7 @@ impl Lowering {
         self.program.states.push(StateSpec::Windows(Box::new(p.clone()), rows, columns));
         self.push(Kernel::Frame(FrameKernel::Matrices(state)), &[self.all(z)], None);
         let values = View { value: z, first: 2 * x.channels, channels: x.channels };
-        self.row(RowKernel::Windows(state), &[values], p.project_out.cout)
+        self.row(RowKernel::Windows(state, None), &[values], p.project_out.cout)
     }
 
     fn star_distillation(&mut self, p: &StarDistillation, x: View) -> usize {
@@ -361,7 +391,8 @@ impl Lowering {
     }
 
     fn global_learnable_attention(&mut self, p: &GlobalLearnableAttention, x: View) -> usize {
-        let embed = self.conv(&p.matching, &[x]);
+        // Hash codes tell apart what may be very near.
+        let embed = self.direct_conv(&p.matching, &[x]);
         let values = self.conv(&p.assembly, &[x]);
         let places = self.conv(&p.assembly_fc, &[x]);
         let places = self.conv(&p.fc0, &[self.all(places)]);

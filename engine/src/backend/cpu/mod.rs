@@ -8,6 +8,7 @@
 mod chain;
 mod dispatch;
 mod engine;
+mod fuse;
 mod kernels;
 mod line;
 mod lower;

@@ -5,6 +5,7 @@
 //! as many rows as they look down (its lead). Only what a later segment reads becomes a frame. At the ends of a band the
 //! leading rows are computed twice, by both neighbours; so segments are cut before leads grow out of proportion.
 
+use super::kernels::vertical::ROWS;
 use super::line::Line;
 use super::lower::{Kernel, Program, RowKernel, View};
 
@@ -89,9 +90,9 @@ pub struct Layout {
 }
 
 /// Rows of a band, for that many threads: two bands a thread, so that a thread which started late does not hold up all, but
-/// not so low that doubled rows cost more than that.
+/// not so low that doubled rows cost more than that. Blocks of rows are not parted.
 fn band_rows(height: usize, threads: usize) -> usize {
-    height.div_ceil(2 * threads).max(8)
+    height.div_ceil(2 * threads).max(8).next_multiple_of(ROWS)
 }
 
 /// The longest lead, in rows, at which steps are still joined: doubled rows are then some 10 % of a band.
@@ -161,14 +162,26 @@ fn parts(program: &Program, threads: usize) -> Vec<Vec<usize>> {
     parts
 }
 
-/// End of the operations from `at` on that are not parted: one on frames, or all on rows of the same step.
+/// End of the operations from `at` on that are not parted: one on frames, or all on rows of the same step. A layer norm is
+/// not parted from what reads it: its own input is often read there, too, and one frame is less to move than two.
 fn unit_end(program: &Program, at: usize) -> usize {
     let first = &program.ops[at];
-    if matches!(first.kernel, Kernel::Frame(_)) {
-        return at + 1;
+    match first.kernel {
+        Kernel::Frame(_) => at + 1,
+        Kernel::Row(RowKernel::LayerNorm(_)) if is_read_next(program, at) => unit_end(program, at + 1),
+        Kernel::Row(_) => {
+            let same = |op: &super::lower::Op| op.step == first.step && matches!(op.kernel, Kernel::Row(_));
+            at + program.ops[at..].iter().take_while(|op| same(op)).count()
+        }
     }
-    let same = |op: &super::lower::Op| op.step == first.step && matches!(op.kernel, Kernel::Row(_));
-    at + program.ops[at..].iter().take_while(|op| same(op)).count()
+}
+
+/// Whether the next operation is on rows and reads the result of this one.
+fn is_read_next(program: &Program, at: usize) -> bool {
+    program.ops.get(at + 1).is_some_and(|next| {
+        let reads = next.inputs.iter().any(|view| Some(view.value) == program.ops[at].output);
+        reads && matches!(next.kernel, Kernel::Row(_))
+    })
 }
 
 /// Whether operations can and should run together.
@@ -318,10 +331,11 @@ impl Builder<'_> {
             let row_len = group_of(value) * self.row_len(value);
             let (slot, leaves) = (self.slot_of[value], value == program.output);
             let depth = depth(program, part, &leads, k);
+            let in_blocks = block(program, op) > 1;
             let target = match slot {
-                Some(slot) if depth == 0 && !leaves => Place::Slot(slot),
+                Some(slot) if depth == 0 && !leaves && !in_blocks => Place::Slot(slot),
                 _ => {
-                    let (number, depth) = (rings.len(), depth.max(1));
+                    let (number, depth) = (rings.len(), depth.max(1) + block(program, op) - 1);
                     let place = Place::Ring(number, depth);
                     rings.push((value, place));
                     if self.layout.rings.len() <= number {
@@ -336,6 +350,14 @@ impl Builder<'_> {
             stages.push(Stage { op, lead: leads[k], inputs, target, copy, row_len, group, line, leaves });
         }
         Segment { stages, height, band: band_rows(height, threads) }
+    }
+}
+
+/// Rows that an operation computes at a time.
+fn block(program: &Program, op: usize) -> usize {
+    match &program.ops[op].kernel {
+        Kernel::Row(kernel) => kernel.block(),
+        Kernel::Frame(_) => 1,
     }
 }
 

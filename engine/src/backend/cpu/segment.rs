@@ -1,12 +1,16 @@
 //! Runs a band of rows through a segment.
 
+use std::ops::Range;
+
 use super::dispatch::Isa;
 use super::engine::State;
-use super::kernels::conv::conv;
+use super::fuse::{Fused, Fusion};
+use super::kernels::conv::{After, Then as ConvThen, conv};
 use super::kernels::depthwise::{Then as DepthwiseThen, depthwise, depthwise_gate};
 use super::kernels::dynamic::dynamic_filter;
 use super::kernels::elementwise::elementwise;
 use super::kernels::norm::layer_norm;
+use super::kernels::vertical::{self, Vertical};
 use super::kernels::{global, rearrange};
 use super::line::{Buffer, Line, TapRoom, Taps};
 use super::lower::{Kernel, Program, RowKernel, Then};
@@ -45,16 +49,31 @@ pub fn run_band(context: &Context<'_>, worker: &mut Worker, band: usize) {
             let y = t + stage.lead as isize;
             if y >= 0 && y >= first as isize - stage.lead as isize && y < segment.height as isize {
                 let y = y as usize;
-                run_stage(context, worker, stage, y, (first..end).contains(&y));
+                let begins = y == first.saturating_sub(stage.lead);
+                run_stage(context, worker, stage, (y, begins), &(first..end));
             }
         }
     }
 }
 
-/// Computes a row of one stage, to its ring, its frame or both. Rows outside the band's own are the neighbour's to keep.
-fn run_stage(context: &Context<'_>, worker: &mut Worker, stage: &Stage, y: usize, own: bool) {
+/// Computes a row of one stage, to its ring, its frame or both, or a block of rows where one begins. Rows outside the band's own
+/// are the neighbour's to keep.
+fn run_stage(
+    context: &Context<'_>,
+    worker: &mut Worker,
+    stage: &Stage,
+    (y, begins): (usize, bool),
+    band: &Range<usize>,
+) {
     let Kernel::Row(kernel) = &context.program.ops[stage.op].kernel else { return };
-    let len = stage.row_len;
+    let (len, own) = (stage.row_len, band.contains(&y));
+    if let RowKernel::Vertical(p, activation, fused) = kernel {
+        if begins || y.is_multiple_of(vertical::ROWS) {
+            let top = y / vertical::ROWS * vertical::ROWS;
+            run_block(context, worker, stage, (kernel, p, *activation, fused.as_ref()), top, band);
+        }
+        return;
+    }
     match stage.target {
         Place::Slot(slot) if own => {
             // SAFETY: bands are apart, and no stage of a segment reads a frame that the segment writes.
@@ -66,16 +85,52 @@ fn run_stage(context: &Context<'_>, worker: &mut Worker, stage: &Stage, y: usize
             let mut buffer = std::mem::take(&mut worker.rings[ring]);
             let row = &mut buffer.as_mut_slice()[y % depth * len..][..len];
             compute(context, worker, kernel, stage, y, row);
-            if let Some(slot) = stage.copy.filter(|_| own) {
-                // SAFETY: as above.
-                unsafe { context.slots[slot].write(y * len..(y + 1) * len) }.copy_from_slice(row);
-            }
-            if stage.leaves && own {
-                export(context, stage, y, row);
+            if own {
+                keep(context, stage, y, row);
             }
             worker.rings[ring] = buffer;
         }
     }
+}
+
+/// Copies a row of the band to its frame and to the network's output, where it goes there.
+fn keep(context: &Context<'_>, stage: &Stage, y: usize, row: &[f32]) {
+    if let Some(slot) = stage.copy {
+        // SAFETY: bands are apart, and no stage of a segment reads a frame that the segment writes.
+        unsafe { context.slots[slot].write(y * row.len()..(y + 1) * row.len()) }.copy_from_slice(row);
+    }
+    if stage.leaves {
+        export(context, stage, y, row);
+    }
+}
+
+/// Computes a block of rows to its ring.
+fn run_block(
+    context: &Context<'_>,
+    worker: &mut Worker,
+    stage: &Stage,
+    (kernel, p, activation, fused): (&RowKernel, &Vertical, Activation, Option<&Fused>),
+    top: usize,
+    band: &Range<usize>,
+) {
+    let Place::Ring(ring, depth) = stage.target else { return };
+    let (len, width) = (stage.row_len, stage.line.width);
+    let rows = std::array::from_fn(|i| (top + i) % depth * len);
+    let mut buffer = std::mem::take(&mut worker.rings[ring]);
+    let Worker { rings, taps, zeros, scratch, .. } = worker;
+    let inputs = Inputs::new(context, kernel, stage, top, (rings, taps, zeros));
+    let lines = inputs.taps.len() - fused.map_or(0, |_| p.cout * vertical::ROWS);
+    let after = After { activation, then: inputs.fused(fused, lines) };
+    let (taps, out) = (inputs.taps.part(0, lines), buffer.as_mut_slice());
+    vertical::vertical(context.isa, taps, p, 0..width, after, scratch.as_mut_slice(), out, rows);
+    for (y, start) in (top..).zip(rows) {
+        let row = &mut out[start..][..len];
+        stage.line.clear_margins(row);
+        if band.contains(&y) {
+            keep(context, stage, y, row);
+        }
+    }
+    worker.rings[ring] = buffer;
 }
 
 /// Copies a row to the network's output, `[C, H, W]` without margins.
@@ -105,8 +160,11 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
     let inputs = Inputs::new(context, kernel, stage, y, (rings, taps, zeros));
     let width = inputs.taps.line().width;
     match kernel {
-        RowKernel::Import => {}
-        RowKernel::Conv(p, activation) => conv(isa, inputs.taps, p, 0..width, *activation, out),
+        RowKernel::Import | RowKernel::Vertical(..) => {}
+        RowKernel::Conv(p, activation, fused) => {
+            let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.lines) };
+            conv(isa, inputs.taps.part(0, p.lines), p, 0..width, after, out);
+        }
         RowKernel::Depthwise(p, Then::Gate) => depthwise_gate(isa, inputs.get(0), p, out),
         RowKernel::Depthwise(p, then) => {
             let then = match then {
@@ -116,7 +174,9 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
             };
             depthwise(isa, inputs.get(0), p, then, out);
         }
-        RowKernel::DynamicFilter(p) => dynamic_filter(isa, inputs.get(0), inputs.get(1), p, scratch, out),
+        RowKernel::DynamicFilter(p) => {
+            dynamic_filter(isa, inputs.get(0), inputs.get(1), p, scratch.as_mut_slice(), out)
+        }
         RowKernel::LayerNorm(p) => layer_norm(isa, inputs.taps, p, out),
         RowKernel::Elementwise(p) => elementwise(isa, inputs.get(0), inputs.second(), p, out),
         RowKernel::PixelShuffle(factor) => {
@@ -124,17 +184,19 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
         }
         RowKernel::Nearest(factor) => rearrange::nearest(inputs.taps, *factor, stage.line, out),
         RowKernel::ToTokens => return rearrange::to_tokens(inputs.taps, out),
-        RowKernel::Windows(state) => {
+        RowKernel::Windows(state, fused) => {
+            let lines = inputs.counts[0];
+            let after = After { activation: Activation::None, then: inputs.fused(fused.as_ref(), lines) };
             if let State::Windows(state) = &context.states[*state] {
                 let row = state.rows.cuts.partition_point(|&cut| cut <= y) - 1;
                 for (column, range) in state.columns.cuts.windows(2).enumerate() {
                     let folded = &state.folded[row * state.columns.intervals() + column];
-                    conv(isa, inputs.taps, folded, range[0]..range[1], Activation::None, out);
+                    conv(isa, inputs.get(0), folded, range[0]..range[1], after, out);
                 }
             }
         }
         RowKernel::Combine(state) => {
-            if let State::Rounds(_, rounds) = &context.states[*state] {
+            if let State::Rounds(_, rounds, _) = &context.states[*state] {
                 global::combine(inputs.taps, rounds, y * width, out);
             }
         }
@@ -168,8 +230,14 @@ impl<'a> Inputs<'a> {
         let mut first = 0;
         for (i, source) in stage.inputs.iter().enumerate() {
             let (rows, distance) = kernel.rows(i);
+            if let Place::Slot(slot) = source.place {
+                // What the next row, or block of rows, reads besides.
+                let start = (y + kernel.reach(i) + 1) * source.row_len + source.first;
+                let len = (kernel.block() - 1) * source.row_len + source.len;
+                context.slots[slot].prefetch(start..start + len);
+            }
             for tap in 0..rows {
-                let row = (y + tap * distance).checked_sub(rows / 2 * distance).filter(|&row| row < source.height);
+                let row = (y + tap * distance).checked_sub(kernel.above(i)).filter(|&row| row < source.height);
                 if let Some(row) = row {
                     table.row(first + tap, rows, source_row(context, rings, source, row));
                 }
@@ -181,6 +249,17 @@ impl<'a> Inputs<'a> {
 
     fn get(&self, input: usize) -> Taps<'a> {
         self.taps.part(self.counts[..input].iter().sum(), self.counts[input])
+    }
+
+    /// What a convolution does with the lines after the `first` ones.
+    fn fused(&self, fused: Option<&Fused>, first: usize) -> ConvThen<'a> {
+        let other = self.taps.part(first, self.taps.len() - first);
+        match fused.map(|fused| fused.then) {
+            None => ConvThen::Nothing,
+            Some(Fusion::Add(scale)) => ConvThen::Add(other, scale),
+            Some(Fusion::AddTo(scale)) => ConvThen::AddTo(other, scale),
+            Some(Fusion::Mul) => ConvThen::Mul(other),
+        }
     }
 
     fn second(&self) -> Option<Taps<'a>> {

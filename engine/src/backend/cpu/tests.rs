@@ -94,6 +94,36 @@ fn convolutions_of_any_channels() {
 }
 
 #[test]
+fn convolutions_in_blocks_of_rows() {
+    for (cin, cout, activation) in [(12, 12, Activation::Gelu), (13, 70, Activation::Relu)] {
+        check_block(&format!("blocks {cin} {cout}"), &Block::Conv(dense(cin, cout, 3, activation)), cin, 1);
+    }
+    check_block("blocks of three inputs", &Block::Conv(dense(15, 14, 3, Activation::None)), 5, 3);
+}
+
+/// Blocks that follow each other, the second's result added to what the first reads.
+#[test]
+fn residual_blocks_in_blocks_of_rows() {
+    let mut network = single(Block::Conv(dense(12, 12, 3, Activation::Relu)), 12, 1);
+    let mut push = |block, inputs: &[usize]| {
+        network.steps.push(Step { block, inputs: inputs.to_vec(), output: network.values });
+        network.values += 1;
+        network.values - 1
+    };
+    let mut scaled = dense(12, 12, 3, Activation::None);
+    scaled.weight.iter_mut().for_each(|w| *w *= 0.1);
+    let second = push(Block::Conv(scaled.clone()), &[1]);
+    let sum = push(Block::Add { scale: 0.5 }, &[0, second]);
+    let third = push(Block::Conv(scaled), &[sum]);
+    network.output = push(Block::Add { scale: 2.0 }, &[third, sum]);
+    for (height, width) in SIZES {
+        for picture in pictures(12, height, width) {
+            check("residual blocks", &network, &picture);
+        }
+    }
+}
+
+#[test]
 fn simple_blocks() {
     let norm = LayerNorm { weight: noise(5, 1), bias: noise(5, 2) };
     check_block("layer norm", &Block::LayerNorm(norm), 5, 1);

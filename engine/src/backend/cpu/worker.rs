@@ -1,6 +1,6 @@
 //! What a thread keeps that computes parts of a program.
 
-use super::kernels::global::ChunkRoom;
+use super::kernels::attend::ChunkRoom;
 use super::line::{Buffer, TapRoom};
 
 /// Buffers of a worker, kept from frame to frame.
@@ -13,7 +13,7 @@ pub struct Worker {
     /// A line of zeros, of the longest geometry.
     pub zeros: Vec<f32>,
     /// Scratch of kernels.
-    pub scratch: Vec<f32>,
+    pub scratch: Buffer,
     /// For the attention of a chunk, one for each shape that the networks have.
     pub chunks: Vec<ChunkRoom>,
 }

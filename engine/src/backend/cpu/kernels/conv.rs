@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::tiles;
+use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::{Line, Taps};
 use crate::backend::cpu::math::gelu;
@@ -53,16 +53,47 @@ impl PackedConv {
     }
 }
 
+/// What becomes of a convolution's value v, after its activation.
+#[derive(Clone, Copy)]
+pub enum Then<'a> {
+    /// v.
+    Nothing,
+    /// `v + scale * line`.
+    Add(Taps<'a>, f32),
+    /// `line + scale * v`.
+    AddTo(Taps<'a>, f32),
+    /// `line * v`.
+    Mul(Taps<'a>),
+}
+
+/// What follows the sums of a convolution.
+#[derive(Clone, Copy)]
+pub struct After<'a> {
+    /// First this.
+    pub activation: Activation,
+    /// Then that.
+    pub then: Then<'a>,
+}
+
+impl From<Activation> for After<'_> {
+    fn from(activation: Activation) -> Self {
+        Self { activation, then: Then::Nothing }
+    }
+}
+
 kernel! {
     /// Pixels `range` of one row: lines `[cin][kernel]` in, `[cout]` out. Up to a vector beyond the range is overwritten.
-    pub fn conv<S>(s, taps: Taps<'_>, p: &PackedConv, range: Range<usize>, activation: Activation, out: &mut [f32]) {
+    pub fn conv<S>(s, taps: Taps<'_>, p: &PackedConv, range: Range<usize>, after: After<'_>, out: &mut [f32]) {
         check(&taps, p, &range, out.len());
-        // SAFETY: `check` has compared all sizes.
+        if let Then::Add(other, _) | Then::AddTo(other, _) | Then::Mul(other) = after.then {
+            assert!(other.len() == p.cout && other.line() == taps.line(), "what is added has as many lines as comes out");
+        }
+        // SAFETY: all sizes have been compared.
         unsafe {
             if p.kernel == 1 {
-                row::<S, 1>(s, taps, p, range, activation, out);
+                row::<S, 1>(s, taps, p, range, after, out);
             } else {
-                row::<S, 3>(s, taps, p, range, activation, out);
+                row::<S, 3>(s, taps, p, range, after, out);
             }
         }
     }
@@ -71,14 +102,14 @@ kernel! {
 /// [`conv`] with a kernel of `K`.
 ///
 /// # Safety
-/// What `check` checks.
+/// What `check` checks; what follows has a line for every output channel.
 #[inline(always)]
 unsafe fn row<S: Simd, const K: usize>(
     s: S,
     taps: Taps<'_>,
     p: &PackedConv,
     range: Range<usize>,
-    activation: Activation,
+    after: After<'_>,
     out: &mut [f32],
 ) {
     let line = taps.line();
@@ -89,14 +120,18 @@ unsafe fn row<S: Simd, const K: usize>(
         while group < groups {
             if S::PAIRS && K == 3 && group + 1 < groups {
                 // SAFETY: the caller's promise.
-                let [first, second] = unsafe { pair::<S, K, N>(s, taps.pointers(), at, p, group) };
-                store(s, first, activation, p, group, (line, at), out);
-                store(s, second, activation, p, group + 1, (line, at), out);
+                unsafe {
+                    let [first, second] = pair::<S, K, N>(s, taps.pointers(), at, p, group);
+                    store(s, first, after, p, group, (line, at), out);
+                    store(s, second, after, p, group + 1, (line, at), out);
+                }
                 group += 2;
             } else {
                 // SAFETY: the caller's promise.
-                let sums = unsafe { tile::<S, K, N>(s, taps.pointers(), at, p, group) };
-                store(s, sums, activation, p, group, (line, at), out);
+                unsafe {
+                    let sums = tile::<S, K, N>(s, taps.pointers(), at, p, group);
+                    store(s, sums, after, p, group, (line, at), out);
+                }
                 group += 1;
             }
         }
@@ -104,22 +139,64 @@ unsafe fn row<S: Simd, const K: usize>(
 }
 
 /// Writes a tile at `at` of its lines.
+///
+/// # Safety
+/// What `check` checks; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too; what follows has a
+/// line for every output channel.
 #[inline(always)]
-fn store<S: Simd, const N: usize>(
+unsafe fn store<S: Simd, const N: usize>(
     s: S,
     mut sums: [[S::V; N]; GROUP],
-    activation: Activation,
+    after: After<'_>,
     p: &PackedConv,
     group: usize,
     (line, at): (Line, usize),
     out: &mut [f32],
 ) {
-    activate(s, &mut sums, activation);
-    for (o, sums) in sums.iter().enumerate().take(p.cout - group * GROUP) {
-        for (n, &v) in sums.iter().enumerate() {
-            let to = &mut out[(group * GROUP + o) * line.stride + at + n * S::LANES..][..S::LANES];
-            // SAFETY: the slice is a vector long.
-            unsafe { s.store(to.as_mut_ptr(), v) };
+    activate(s, &mut sums, after.activation);
+    let (first, count) = (group * GROUP, GROUP.min(p.cout - group * GROUP));
+    // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
+    unsafe {
+        combine(s, &mut sums, after.then, first..first + count, at);
+        let out = out.as_mut_ptr().add(first * line.stride + at);
+        for (o, sums) in sums.iter().enumerate().take(count) {
+            // The next tile's place: more lines than the processor's own prefetch follows, here and below.
+            s.prefetch::<N>(out.wrapping_add(o * line.stride + N * S::LANES));
+            for (n, &v) in sums.iter().enumerate() {
+                s.store(out.add(o * line.stride + n * S::LANES), v);
+            }
+        }
+    }
+}
+
+/// Combines the sums of some output channels with other lines.
+///
+/// # Safety
+/// As for [`store`].
+#[inline(always)]
+pub(super) unsafe fn combine<S: Simd, const N: usize>(
+    s: S,
+    sums: &mut [[S::V; N]; GROUP],
+    then: Then<'_>,
+    channels: Range<usize>,
+    at: usize,
+) {
+    let (other, scale) = match then {
+        Then::Nothing => return,
+        Then::Add(other, scale) | Then::AddTo(other, scale) => (other, s.splat(scale)),
+        Then::Mul(other) => (other, s.splat(1.0)),
+    };
+    let lines = &other.pointers()[channels];
+    for (sums, &line) in sums.iter_mut().zip(lines) {
+        // SAFETY: the caller's promise.
+        let other: [S::V; N] = unsafe { load_tile(s, line.add(at)) };
+        s.prefetch::<N>(line.wrapping_add(at + N * S::LANES));
+        for n in 0..N {
+            sums[n] = match then {
+                Then::AddTo(..) => s.fma(sums[n], scale, other[n]),
+                Then::Mul(_) => s.mul(sums[n], other[n]),
+                Then::Add(..) | Then::Nothing => s.fma(other[n], scale, sums[n]),
+            };
         }
     }
 }
@@ -137,7 +214,7 @@ fn check(taps: &Taps<'_>, p: &PackedConv, range: &Range<usize>, out: usize) {
 /// # Safety
 /// What `check` checks; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too.
 #[inline(always)]
-unsafe fn tile<S: Simd, const K: usize, const N: usize>(
+pub(super) unsafe fn tile<S: Simd, const K: usize, const N: usize>(
     s: S,
     lines: &[*const f32],
     at: usize,
@@ -158,7 +235,7 @@ unsafe fn tile<S: Simd, const K: usize, const N: usize>(
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn pair<S: Simd, const K: usize, const N: usize>(
+pub(super) unsafe fn pair<S: Simd, const K: usize, const N: usize>(
     s: S,
     lines: &[*const f32],
     at: usize,
@@ -184,7 +261,7 @@ fn bias<S: Simd, const N: usize>(s: S, p: &PackedConv, group: usize) -> [[S::V; 
 }
 
 #[inline(always)]
-fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
+pub(super) fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
     match activation {
         Activation::None => {}
         Activation::Relu => {

@@ -1,14 +1,8 @@
-//! GLA: hash codes, the stable sort, and the attention of a chunk to itself and its neighbours.
-//!
-//! Both products of the attention are 1x1 convolutions whose "pixels" are the queries of the chunk and whose weights are
-//! the keys, or the values, packed for the occasion. Bound: multiply-adds.
+//! GLA without its attention: hash codes, the stable sort, and the mean of the rounds.
 
-use super::conv::{PackedConv, conv};
-use crate::backend::cpu::dispatch::{Isa, kernel};
-use crate::backend::cpu::line::{Line, TapRoom, Taps};
-use crate::backend::cpu::math::exp;
-use crate::backend::cpu::simd::GROUP;
-use crate::network::Activation;
+use crate::backend::cpu::dispatch::kernel;
+use crate::backend::cpu::line::Taps;
+use crate::backend::cpu::simd::{MAX_LANES, Simd};
 
 /// Columns of the stored rotations: the most buckets that there can be.
 pub const MAX_BUCKETS: usize = 128;
@@ -25,25 +19,75 @@ kernel! {
     pub fn hash_codes<S>(s, embed: &[f32], channels: usize, rotation: &[f32], count: usize, codes: &mut [u8]) {
         let rotation = &rotation[..channels * MAX_BUCKETS];
         for (token, code) in embed.chunks_exact(channels).zip(codes) {
-            let mut values = [0.0; MAX_BUCKETS];
-            for first in (0..count).step_by(S::LANES) {
-                let mut sum = s.splat(0.0);
-                for (e, &v) in token.iter().enumerate() {
-                    let from = &rotation[e * MAX_BUCKETS + first..][..S::LANES];
-                    // SAFETY: the slice is a vector long.
-                    sum = s.exact_fma(s.splat(v), unsafe { s.load(from.as_ptr()) }, sum);
-                }
-                let to = &mut values[first..][..S::LANES];
-                // SAFETY: as above.
-                unsafe { s.store(to.as_mut_ptr(), sum) };
+            let mut values = [f32::NEG_INFINITY; MAX_BUCKETS];
+            for first in (0..count).step_by(SIDE_BY_SIDE * S::LANES) {
+                rotate(s, token, rotation, first, &mut values);
             }
-            let (mut best, mut at) = (f32::NEG_INFINITY, 0);
-            for (i, &v) in values[..count].iter().enumerate() {
-                if v > best {
-                    (best, at) = (v, i);
-                }
+            values[count..].fill(f32::NEG_INFINITY);
+            *code = first_largest(s, &values);
+        }
+    }
+}
+
+/// Vectors of buckets that are summed side by side, so that no sum waits for itself.
+const SIDE_BY_SIDE: usize = 8;
+const _: () = assert!(MAX_BUCKETS.is_multiple_of(SIDE_BY_SIDE * MAX_LANES));
+
+/// The rotated values of some buckets from `first` on.
+#[inline(always)]
+fn rotate<S: Simd>(s: S, token: &[f32], rotation: &[f32], first: usize, values: &mut [f32; MAX_BUCKETS]) {
+    let mut sums = [s.splat(0.0); SIDE_BY_SIDE];
+    for (e, &v) in token.iter().enumerate() {
+        let from = &rotation[e * MAX_BUCKETS + first..][..SIDE_BY_SIDE * S::LANES];
+        let v = s.splat(v);
+        for (n, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the slice is so many vectors long.
+            *sum = s.exact_fma(v, unsafe { s.load(from.as_ptr().add(n * S::LANES)) }, *sum);
+        }
+    }
+    let to = &mut values[first..][..SIDE_BY_SIDE * S::LANES];
+    for (n, &sum) in sums.iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { s.store(to.as_mut_ptr().add(n * S::LANES), sum) };
+    }
+}
+
+/// The place of the first of the largest values; 0 if none is a number.
+#[inline(always)]
+fn first_largest<S: Simd>(s: S, values: &[f32; MAX_BUCKETS]) -> u8 {
+    let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
+    let mut largest = s.splat(f32::NEG_INFINITY);
+    for first in (0..MAX_BUCKETS).step_by(S::LANES) {
+        // SAFETY: the values are whole vectors.
+        largest = s.max(unsafe { s.load(values.as_ptr().add(first)) }, largest);
+    }
+    // SAFETY: the array has room for the widest vector.
+    unsafe { s.store(lanes.as_mut_ptr(), largest) };
+    let mut best = f32::NEG_INFINITY;
+    for &lane in &lanes {
+        if lane > best {
+            best = lane;
+        }
+    }
+    let mut at = u32::MAX;
+    for (i, &v) in values.iter().enumerate() {
+        at = at.min(if v == best { i as u32 } else { u32::MAX });
+    }
+    if at == u32::MAX { 0 } else { at as u8 }
+}
+
+kernel! {
+    /// One over the norm of each of the tokens `[tokens][channels]`, a norm being 5e-5 at the least.
+    pub fn inverse_norms<S>(s, embed: &[f32], channels: usize, out: &mut [f32]) {
+        for (token, out) in embed.chunks_exact(channels).zip(out) {
+            let mut sum = s.splat(0.0);
+            for first in (0..channels).step_by(S::LANES) {
+                let part = &token[first..];
+                // SAFETY: only what is left of the token is read.
+                let v = unsafe { s.load_first(part.as_ptr(), part.len().min(S::LANES)) };
+                sum = s.fma(v, v, sum);
             }
-            *code = at as u8;
+            *out = 1.0 / s.sum(sum).sqrt().max(5e-5);
         }
     }
 }
@@ -67,150 +111,6 @@ pub fn sort(codes: &[u8], order: &mut [u32], places: &mut [u32]) {
     }
     let pad = order.len() - codes.len();
     order.copy_within(codes.len() - pad..codes.len(), codes.len());
-}
-
-/// What every chunk reads, all `[tokens][..]`.
-#[derive(Clone, Copy)]
-pub struct Tokens<'a> {
-    /// Queries and keys.
-    pub embed: &'a [f32],
-    /// Values.
-    pub values: &'a [f32],
-    /// Scores of a key for every place in a chunk.
-    pub scores: &'a [f32],
-    /// Channels of `embed`.
-    pub reduced: usize,
-    /// Channels of `values`.
-    pub channels: usize,
-    /// Tokens of a chunk.
-    pub chunk: usize,
-}
-
-/// Buffers of the attention of one chunk, kept from chunk to chunk.
-#[derive(Debug)]
-pub struct ChunkRoom {
-    line: Line,
-    zeros: Vec<f32>,
-    taps: TapRoom,
-    queries: Vec<f32>,
-    keys: PackedConv,
-    scores: Vec<f32>,
-    values: PackedConv,
-    result: Vec<f32>,
-    sums: Vec<f32>,
-}
-
-impl ChunkRoom {
-    /// For chunks of that shape.
-    pub fn new(chunk: usize, reduced: usize, channels: usize) -> Self {
-        let line = Line::new(chunk, 0);
-        Self {
-            line,
-            zeros: vec![0.0; line.stride],
-            taps: TapRoom::default(),
-            queries: vec![0.0; reduced * line.stride],
-            keys: PackedConv::with_shape(reduced, 3 * chunk, 1),
-            scores: vec![0.0; 3 * chunk * line.stride],
-            values: PackedConv::with_shape(3 * chunk, channels, 1),
-            result: vec![0.0; channels * line.stride],
-            sums: vec![0.0; 2 * line.stride],
-        }
-    }
-
-    /// Chunk, matching channels and value channels that it is for.
-    pub fn shape(&self) -> (usize, usize, usize) {
-        (self.line.width, self.queries.len() / self.line.stride, self.result.len() / self.line.stride)
-    }
-
-    /// Bytes that it takes.
-    pub fn bytes(chunk: usize, reduced: usize, channels: usize) -> usize {
-        let line = Line::new(chunk, 0).stride;
-        4 * (3 * chunk * (reduced + line + channels + 2 * GROUP) + line * (reduced + channels + 4))
-    }
-}
-
-/// Chunk `j` of one round: to `results` `[chunk][channels]` and `weights` `[chunk]`, in sorted order, the mean values and
-/// the logarithms of the sums of exponentials.
-pub fn attend(
-    isa: Isa,
-    t: Tokens<'_>,
-    order: &[u32],
-    j: usize,
-    room: &mut ChunkRoom,
-    results: &mut [f32],
-    weights: &mut [f32],
-) {
-    let chunks = order.len() / t.chunk;
-    let part = |n: usize| &order[n * t.chunk..][..t.chunk];
-    let neighbours = [j, (j + chunks - 1) % chunks, (j + 1) % chunks];
-    let keys = || neighbours.iter().flat_map(|&n| part(n)).map(|&token| token as usize);
-    let line = room.line;
-    for (i, &token) in part(j).iter().enumerate() {
-        for (e, &v) in t.embed[token as usize * t.reduced..][..t.reduced].iter().enumerate() {
-            line.pixels_mut(&mut room.queries, e)[i] = v;
-        }
-    }
-    for (l, token) in keys().enumerate() {
-        let key = &t.embed[token * t.reduced..][..t.reduced];
-        let norm = key.iter().map(|v| v * v).sum::<f32>().sqrt().max(5e-5);
-        for (e, &v) in key.iter().enumerate() {
-            room.keys.weight[(l / GROUP * t.reduced + e) * GROUP + l % GROUP] = v / norm;
-        }
-        let value = &t.values[token * t.channels..][..t.channels];
-        for (c, &v) in value.iter().enumerate() {
-            room.values.weight[(c / GROUP * 3 * t.chunk + l) * GROUP + c % GROUP] = v;
-        }
-    }
-    let taps = lines(&mut room.taps, &room.queries, line, &room.zeros);
-    conv(isa, taps, &room.keys, 0..t.chunk, Activation::None, &mut room.scores);
-    for (l, token) in keys().enumerate() {
-        let scores = &t.scores[token * t.chunk..][..t.chunk];
-        line.pixels_mut(&mut room.scores, l).iter_mut().zip(scores).for_each(|(v, score)| *v += score);
-    }
-    softmax(isa, line, &mut room.scores, &mut room.sums);
-    let taps = lines(&mut room.taps, &room.scores, line, &room.zeros);
-    conv(isa, taps, &room.values, 0..t.chunk, Activation::None, &mut room.result);
-    let (sums, largest) = (line.pixels(&room.sums, 0), line.pixels(&room.sums, 1));
-    for (i, weight) in weights.iter_mut().enumerate() {
-        *weight = largest[i] + sums[i].ln();
-    }
-    for (c, from) in room.result.chunks_exact(line.stride).enumerate() {
-        for (i, v) in from[line.left..][..t.chunk].iter().enumerate() {
-            results[i * t.channels + c] = v / sums[i];
-        }
-    }
-}
-
-fn lines<'a>(room: &'a mut TapRoom, row: &'a [f32], line: Line, zeros: &'a [f32]) -> Taps<'a> {
-    let mut table = room.start(row.len() / line.stride, line, zeros);
-    table.row(0, 1, row);
-    table.finish()
-}
-
-kernel! {
-    /// Scores to `exp(score - largest)`, per query over all keys; the sums to line 0 of `sums` and the largest to line 1.
-    fn softmax<S>(s, line: Line, scores: &mut [f32], sums: &mut [f32]) {
-        let keys = scores.len() / line.stride;
-        assert!(sums.len() >= 2 * line.stride, "room for two lines");
-        for x in (line.left..line.left + line.width).step_by(S::LANES) {
-            // SAFETY: a line has room for a vector at every pixel (`Line::new`), and there are `keys` and 2 lines.
-            unsafe {
-                let mut largest = s.splat(f32::NEG_INFINITY);
-                for key in 0..keys {
-                    largest = s.max(largest, s.load(scores.as_ptr().add(key * line.stride + x)));
-                }
-                let mut sum = s.splat(0.0);
-                for key in 0..keys {
-                    let at = scores.as_mut_ptr().add(key * line.stride + x);
-                    let v = exp(s, s.sub(s.load(at), largest));
-                    sum = s.add(sum, v);
-                    s.store(at, v);
-                }
-                s.store(sums.as_mut_ptr().add(x), sum);
-                s.store(sums.as_mut_ptr().add(line.stride + x), largest);
-            }
-        }
-    }
 }
 
 /// What one round gave, in sorted order.

@@ -1,6 +1,7 @@
 //! Kernels: each computes one row (all its channels) from the rows that it needs. A pixel's result does not depend on where
 //! its vector or its band begins, so that neither the number of threads nor the cut of a frame changes any bit.
 
+pub mod attend;
 pub mod conv;
 pub mod depthwise;
 pub mod dynamic;
@@ -8,6 +9,7 @@ pub mod elementwise;
 pub mod global;
 pub mod norm;
 pub mod rearrange;
+pub mod vertical;
 pub mod windows;
 
 use super::simd::Simd;

@@ -28,6 +28,10 @@ fn tile<S: Simd, const N: usize>(s: S, taps: Taps<'_>, p: &LayerNorm, at: usize,
     let mut mean = [s.splat(0.0); N];
     for c in 0..taps.len() {
         let v: [S::V; N] = load(s, taps, c, at);
+        // What the next tile reads and writes: more lines than the processor's own prefetch follows.
+        let next = at + N * S::LANES;
+        s.prefetch::<N>(taps.pointers()[c].wrapping_add(next));
+        s.prefetch::<N>(out.as_ptr().wrapping_add(c * taps.line().stride + next));
         for n in 0..N {
             mean[n] = s.add(mean[n], v[n]);
         }

@@ -86,6 +86,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch<const N: usize>(self, from: *const f32) {
+        for line in 0..(N * Self::LANES).div_ceil(16) {
+            // SAFETY: see above; what does not exist may be asked for, too.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(16 * line).cast()) };
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_add_ps(a, b) }

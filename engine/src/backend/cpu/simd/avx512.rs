@@ -93,6 +93,14 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch<const N: usize>(self, from: *const f32) {
+        for line in 0..(N * Self::LANES).div_ceil(16) {
+            // SAFETY: see above; what does not exist may be asked for, too.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(16 * line).cast()) };
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_add_ps(a, b) }

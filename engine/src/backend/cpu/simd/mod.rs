@@ -56,6 +56,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` values must be writable at `to`.
     unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// Asks for the cache lines of `N` vectors ahead of the time that they are read or written, where that can be asked.
+    #[inline(always)]
+    fn prefetch<const N: usize>(self, _from: *const f32) {}
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`.
