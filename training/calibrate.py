@@ -20,9 +20,10 @@ import weights
 # A channel that the pictures hardly wake may rise to this share of its layer's largest value.
 FLOOR = 1 / 16
 
-# Textures of single pixels, at full contrast, raise values to twice those of any photograph, and
-# the steps with them: luma-s-x2 would lose 0.03 dB. At this contrast the loss is below 0.02 dB.
-DARK, LIGHT = 40, 215
+# Textures of single pixels raise values to twice those of any photograph, and the steps with them.
+# This is nearly all of the contrast that video in limited range has; at full contrast luma-s-x2
+# would lose 0.03 dB, and flats of luma-s-x3 would be 2 codes off.
+DARK, LIGHT = 24, 235
 
 
 def drawn():
