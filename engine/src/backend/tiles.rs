@@ -13,8 +13,7 @@ const CHROMA_REACH: usize = 8;
 const RGB_REACH: usize = 12;
 
 /// Tiles, and the crops that they are computed from, begin at multiples of this: chroma comes in pairs, and backends may
-/// compute the convolutions of luma networks in tiles of their own that are as large, in whose last bits every pixel
-/// depends on the whole tile.
+/// compute convolutions in tiles of their own that are as large, in whose last bits every pixel depends on the whole tile.
 pub const GRID: usize = 4;
 
 /// How far a pixel of a model's output looks into the input, to each side and with all conversions; a multiple of
@@ -25,7 +24,7 @@ pub fn reach(model: &Model) -> Option<usize> {
         Model::Network(network) if network.channels == 1 => {
             network.reach(GRID).map(|reach| reach.max(CHROMA_REACH).next_multiple_of(GRID))
         }
-        Model::Network(network) => network.reach(1).map(|reach| (reach + RGB_REACH).next_multiple_of(GRID)),
+        Model::Network(network) => network.reach(GRID).map(|reach| (reach + RGB_REACH).next_multiple_of(GRID)),
     }
 }
 
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn tiles_are_the_frame_for_every_scale_and_kind_of_network() {
         let lka = vec![LargeKernel { square: 3, strip: 3, dilation: 1 }];
-        let sdan = Preset::Sdan(Sdan { dim: 8, blocks: 1, distill: 2, steps: 2, lka });
+        let sdan = Preset::Sdan(Sdan { dim: 12, blocks: 1, distill: 2, steps: 2, lka });
         for scale in 2..=4 {
             for format in [PixelFormat::I420, PixelFormat::Rgb, PixelFormat::Y42b] {
                 let info = VideoInfo::new(format, 95, 90, Colour::default()).unwrap();

@@ -11,15 +11,17 @@ struct View {
 
 impl Network {
     /// Pixels of the input, to each side, that a pixel of the output depends on beside its own. None where that is the
-    /// whole picture: attention over all of it, or sizes that depend on it. If `grid` is not 1, blocks are taken to compute
-    /// whole tiles of that side, in which every pixel depends on all that one of them does.
+    /// whole picture: attention over all of it, or sizes that depend on it. If `grid` is not 1, convolutions are taken to
+    /// compute whole tiles of that side, in which every pixel depends on all that one of them does.
     pub fn reach(&self, grid: usize) -> Option<usize> {
         let mut views = vec![View { scale: 1.0, reach: 0.0 }; self.values];
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|&value| views[value]);
             let widest = inputs
                 .fold(View { scale: 1.0, reach: 0.0 }, |a, b| View { scale: b.scale, reach: a.reach.max(b.reach) });
-            let own = step.block.reach()?.next_multiple_of(grid) as f64 / widest.scale;
+            let own = step.block.reach()?;
+            let own = if matches!(step.block, Block::Conv(_)) { own.next_multiple_of(grid) } else { own };
+            let own = own as f64 / widest.scale;
             views[step.output] = View { scale: widest.scale * step.block.factor() as f64, reach: widest.reach + own };
         }
         Some(views[self.output].reach.ceil() as usize)

@@ -108,10 +108,12 @@ kernel! {
         }
         assert!(t.hold(end), "all tokens are there");
         turn(&t, room);
+        // Of the chunks that the next one looks at, all but this one have been read before.
+        let ahead = &order[(j + 2) % chunks * t.chunk..][..t.chunk];
         tiles!(S::TILES[0], [4, 3, 2, 1], S::LANES, 0..t.chunk, |x, N| {
             // SAFETY: all tokens are there, and the room is large enough.
             unsafe {
-                scores::<S, N>(s, t, x, room);
+                scores::<S, N>(s, t, x, room, if x == 0 { ahead } else { &[] });
                 exponentials::<S, N>(s, x, room);
             }
         });
@@ -149,18 +151,32 @@ fn turn(t: &Tokens<'_>, room: &mut ChunkRoom) {
     }
 }
 
-/// Scores of `N` vectors of queries from `x` on, and the largest of each.
+/// Asks for all that is read of a token as a key: its place in memory is anywhere.
+#[inline(always)]
+fn prefetch<S: Simd>(s: S, t: &Tokens<'_>, token: usize) {
+    for (data, len) in [(t.embed, t.reduced), (t.values, t.channels), (t.scores, t.chunk)] {
+        for at in (0..len).step_by(MAX_LANES) {
+            s.prefetch::<1>(data.as_ptr().wrapping_add(token * len + at));
+        }
+    }
+}
+
+/// Scores of `N` vectors of queries from `x` on, and the largest of each. Tokens that are needed later are asked for meanwhile.
 ///
 /// # Safety
 /// All tokens are there, and the room has the right shape.
 #[inline(always)]
-unsafe fn scores<S: Simd, const N: usize>(s: S, t: Tokens<'_>, x: usize, room: &mut ChunkRoom) {
+unsafe fn scores<S: Simd, const N: usize>(s: S, t: Tokens<'_>, x: usize, room: &mut ChunkRoom, ahead: &[u32]) {
     let stride = stride(t.chunk);
     let (queries, out) = (room.queries.as_slice().as_ptr(), room.scores.as_mut_slice().as_mut_ptr());
     let mut largest = [s.splat(f32::NEG_INFINITY); N];
     let keys = room.keys.as_slice();
     for first in (0..keys.len()).step_by(GROUP) {
         let count = GROUP.min(keys.len() - first);
+        // There are three times as many keys as such tokens.
+        for &token in ahead.iter().skip(first / 2).take(GROUP / 2) {
+            prefetch(s, &t, token as usize);
+        }
         let mut tokens = [keys[first]; GROUP];
         tokens[..count].copy_from_slice(&keys[first..first + count]);
         let mut sums = [[s.splat(0.0); N]; GROUP];
