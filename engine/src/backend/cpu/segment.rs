@@ -114,7 +114,7 @@ fn run_block(
     band: &Range<usize>,
 ) {
     let Place::Ring(ring, depth) = stage.target else { return };
-    let (len, width) = (stage.row_len, stage.line.width);
+    let len = stage.row_len;
     let rows = std::array::from_fn(|i| (top + i) % depth * len);
     let mut buffer = std::mem::take(&mut worker.rings[ring]);
     let Worker { rings, taps, zeros, scratch, .. } = worker;
@@ -122,7 +122,7 @@ fn run_block(
     let lines = inputs.taps.len() - fused.map_or(0, |_| p.cout * vertical::ROWS);
     let after = After { activation, then: inputs.fused(fused, lines) };
     let (taps, out) = (inputs.taps.part(0, lines), buffer.as_mut_slice());
-    vertical::vertical(context.isa, taps, p, 0..width, after, scratch.as_mut_slice(), out, rows);
+    vertical::vertical(context.isa, taps, p, after, scratch.as_mut_slice(), out, rows);
     for (y, start) in (top..).zip(rows) {
         let row = &mut out[start..][..len];
         stage.line.clear_margins(row);

@@ -3,6 +3,8 @@
 //! Keys, values and place scores are read where they lie, token by token; only queries are turned, so that a vector holds
 //! the same channel of several. Bound: multiply-adds.
 
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Buffer;

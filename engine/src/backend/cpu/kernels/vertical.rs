@@ -4,6 +4,8 @@
 //!
 //! Tile: as `conv`. Bound: multiply-adds.
 
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+
 use std::ops::Range;
 
 use super::conv::{After, PackedConv, Then, activate, combine, pair, tile};
@@ -68,14 +70,13 @@ impl Vertical {
 }
 
 kernel! {
-    /// Pixels `range` of four rows: lines `[cin][PLACES]`, from the row above to the row below, in, `[cout]` out to each of
-    /// the parts of `out` that begin at `rows`. Up to a vector beyond the range is overwritten.
+    /// Four rows: lines `[cin][PLACES]`, from the row above to the row below, in, `[cout]` out to each of the parts of `out`
+    /// that begin at `rows`. Up to a vector beyond the pixels is overwritten.
     pub fn vertical<S>(
-        s, taps: Taps<'_>, p: &Vertical, range: Range<usize>, after: After<'_>, scratch: &mut [f32], out: &mut [f32],
-        rows: [usize; ROWS],
+        s, taps: Taps<'_>, p: &Vertical, after: After<'_>, scratch: &mut [f32], out: &mut [f32], rows: [usize; ROWS],
     ) {
         let line = taps.line();
-        assert!(taps.len() == p.cin * PLACES && range.end <= line.width && line.left > 0, "the input has its channels");
+        assert!(taps.len() == p.cin * PLACES && line.left > 0, "the input has its channels");
         assert!(scratch.len() >= p.scratch(), "there is room to work in");
         for row in rows {
             assert!(out.len() >= row + p.cout * line.stride, "the output has room for all channels");
@@ -88,9 +89,9 @@ kernel! {
         for c in 0..p.cin {
             lines.push(v[c * (CHUNK + 1) * S::LANES..].as_ptr());
         }
-        let mut x = range.start;
-        while x < range.end {
-            let count = CHUNK.min((range.end - x).div_ceil(S::LANES));
+        let mut x = 0;
+        while x < line.width {
+            let count = CHUNK.min((line.width - x).div_ceil(S::LANES));
             // SAFETY: all sizes have been compared.
             unsafe {
                 spread(s, taps, line.left + x, count, v.as_mut_ptr());
