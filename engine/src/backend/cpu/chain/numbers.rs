@@ -71,7 +71,13 @@ pub trait Arithmetic<S: Integers>: Number {
     /// A vector is writable there.
     unsafe fn store_sum(s: S, to: *mut Self::Sum, w: Self::W);
     /// Bᵀ d for one column or row.
-    fn forward(s: S, d: [Self::V; SIDE]) -> [Self::V; SIDE];
+    #[inline(always)]
+    fn forward(s: S, d: [Self::V; SIDE]) -> [Self::V; SIDE] {
+        let [first, last] = Self::forward_pair::<0>(s, d);
+        let [one, two] = Self::forward_pair::<1>(s, d);
+        let [three, four] = Self::forward_pair::<2>(s, d);
+        [first, one, two, three, four, last]
+    }
     /// The rows of it that [`PAIRS`] names at `P`.
     fn forward_pair<const P: usize>(s: S, d: [Self::V; SIDE]) -> [Self::V; 2];
     /// Aᵀ m for one column or row.
@@ -239,14 +245,6 @@ impl<S: Integers> Arithmetic<S> for f32 {
     }
 
     #[inline(always)]
-    fn forward(s: S, d: [S::V; SIDE]) -> [S::V; SIDE] {
-        let [first, last] = Self::forward_pair::<0>(s, d);
-        let [one, two] = Self::forward_pair::<1>(s, d);
-        let [three, four] = Self::forward_pair::<2>(s, d);
-        [first, one, two, three, four, last]
-    }
-
-    #[inline(always)]
     fn forward_pair<const P: usize>(s: S, d: [S::V; SIDE]) -> [S::V; 2] {
         const { assert!(P < PAIRS.len()) };
         let (even, odd) = (s.sub(d[4], d[2]), s.sub(d[3], d[1]));
@@ -353,14 +351,6 @@ impl<S: Integers> Arithmetic<S> for i16 {
     unsafe fn store_sum(s: S, to: *mut i32, w: S::W) {
         // SAFETY: the caller's promise.
         unsafe { s.store_w(to, w) }
-    }
-
-    #[inline(always)]
-    fn forward(s: S, d: [S::H; SIDE]) -> [S::H; SIDE] {
-        let [first, last] = Self::forward_pair::<0>(s, d);
-        let [one, two] = Self::forward_pair::<1>(s, d);
-        let [three, four] = Self::forward_pair::<2>(s, d);
-        [first, one, two, three, four, last]
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{GROUP, Simd, convolve_plain, products_plain};
+use super::{GROUP, HALF_BLOCK, Simd, convolve_plain, products_plain};
 
 /// Proof that the processor has AVX-512, and AVX2 and FMA besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,11 +236,11 @@ impl Simd for Avx512 {
     ) {
         // SAFETY: see above.
         unsafe {
-            if N == 1 && tiles > 6 {
+            if N == 1 && tiles > HALF_BLOCK {
                 return products_12_1(pixels, weights, channels, start, sums);
             }
-            for first in (0..tiles).step_by(6) {
-                let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * 16));
+            for first in (0..tiles).step_by(HALF_BLOCK) {
+                let (pixels, sums) = (pixels.add(first * channels), sums.add(first * N * Self::LANES));
                 match N {
                     1 => products_6_1(pixels, weights, channels, start, sums),
                     2 => products_6_2(pixels, weights, channels, start, sums),
@@ -311,6 +311,7 @@ macro_rules! products {
             start: *const f32,
             sums: *mut f32,
         ) {
+            const { assert!(HALF_BLOCK == 6, "the registers are for six tiles, and twice as many") };
             // SAFETY: the caller promises that what is read and written is there; pointers to more tiles are not used.
             unsafe {
                 asm!(
