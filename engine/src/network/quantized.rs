@@ -1,21 +1,26 @@
 //! Luma networks in integers.
 //!
-//! A layer's results are integers from 0 to [`LIMIT`], whose steps, one for each channel, were found on pictures; its
-//! weights are integers up to [`WEIGHT`], with a step for each output channel, too. Sums are exact. These bounds are
-//! what a Winograd convolution of tiles of 4x4 pixels can take in 16 bits without losing a bit: its transformed pixels are
-//! up to 68 times, its transformed weights up to 144 times as large, and its results 576 times.
+//! A layer's results are bytes, from 0 to [`LIMIT`], whose steps, one for each channel, were found on pictures; its weights
+//! are bytes with a sign, up to [`WEIGHT`], with a step for each output channel, too. Sums are exact, and so is their
+//! product with one f32 factor before it is rounded once, so all processors come to the same bits, whichever way they sum
+//! up: in bytes, or by a Winograd convolution in 16 bits, whose results are [`TIMES`] as large.
 
 use super::{Conv, Layers, Network, Weights};
 use crate::Error;
 
-/// The largest value that a layer's results have: 68 times as much still fits 16 bits.
-pub(crate) const LIMIT: u16 = 480;
-/// The largest weight: 144 times as much still fits 16 bits.
-pub(crate) const WEIGHT: i16 = 227;
+/// The largest value that a layer's results have.
+pub(crate) const LIMIT: u8 = u8::MAX;
+/// The largest weight.
+pub(crate) const WEIGHT: i8 = i8::MAX;
 /// How many times too large the results of a Winograd convolution in integers are.
-pub(crate) const TIMES: i32 = 576;
-/// The largest sum that fits 32 bits that many times.
-const LARGEST_SUM: f64 = (i32::MAX / TIMES - 1) as f64;
+pub(crate) const TIMES: i32 = 64 * 9;
+/// The largest sum that f32 holds exactly, also [`TIMES`] as large.
+const LARGEST_SUM: f64 = ((1 << f32::MANTISSA_DIGITS) / 9 - 1) as f64;
+/// Steps of weights that are all zero; far from where f32 has fewer bits.
+const LEAST_STEP: f64 = 1e-30;
+/// Factors of layers with ReLU are multiples of it, up to 1: then 3 * 2^22 times as much is a whole number, which lets a
+/// processor take its sums for floats beyond 2^23, and [`TIMES`] less is an f32.
+const FACTOR_STEP: f64 = 9.0 / (1 << 22) as f64;
 
 /// A luma network in integers.
 #[derive(Clone, Debug)]
@@ -37,15 +42,16 @@ pub(crate) struct IntegerConv {
     pub cin: usize,
     pub cout: usize,
     /// `[cout][cin][3][3]`.
-    pub weight: Vec<i16>,
+    pub weight: Vec<i8>,
     pub bias: Vec<i32>,
-    /// What [`TIMES`] the sum of each output channel is to be multiplied by, in f32.
+    /// What the sum of each output channel is to be multiplied by; [`TIMES`] less is an f32, too. The product is rounded once:
+    /// in layers with ReLU to an integer, ties to even, but to f32 where something is added or it is the last layer.
     pub factor: Vec<f32>,
 }
 
 /// What is wrong with a file whose `activations` cannot be used.
-const ACTIVATIONS: &str = "its metadata 'activations' are not a positive number for each channel of each layer but the last; \
-                           measure them again with training/calibrate.py";
+const ACTIVATIONS: &str = "its metadata 'activations' are not a positive number for each channel of each layer but the last, \
+                           or far too small for its weights; measure them again with training/calibrate.py";
 /// The most dB of Y-PSNR that integers may lose where they are taken unasked.
 const LOSS: f32 = 0.05;
 
@@ -66,6 +72,9 @@ impl Network {
                 return Err(wrong());
             }
             self.activations = layers;
+            if self.quantized().is_none() {
+                return Err(wrong());
+            }
         }
         if let Some(text) = weights.field("int8_loss") {
             let loss =
@@ -80,7 +89,8 @@ impl Network {
         !self.activations.is_empty() && self.integer_loss.is_some_and(|loss| loss <= LOSS)
     }
 
-    /// The network in integers; None where it is no luma network, or the largest values of its layers are not known.
+    /// The network in integers; None where it is no luma network, or the largest values of its layers are not known, or are
+    /// much smaller than they can be.
     pub(crate) fn quantized(&self) -> Option<Quantized> {
         let Layers { head, body, tail, skip } = self.luma()?;
         let steps = |largest: &Vec<f32>| largest.iter().map(|v| f64::from(*v) / f64::from(LIMIT)).collect();
@@ -89,8 +99,8 @@ impl Network {
         let body = body.into_iter().zip(steps.windows(2));
         Some(Quantized {
             head: in_steps(head, first),
-            body: body.map(|(conv, steps)| IntegerConv::new(conv, &steps[0], &steps[1])).collect(),
-            tail: IntegerConv::new(tail, last, &vec![1.0; tail.cout]),
+            body: body.map(|(conv, steps)| IntegerConv::body(conv, &steps[0], &steps[1])).collect::<Option<_>>()?,
+            tail: IntegerConv::tail(tail, last),
             skip: skip.then(|| first.iter().zip(last).map(|(first, last)| (first / last) as f32).collect()),
         })
     }
@@ -105,8 +115,20 @@ fn in_steps(conv: &Conv, steps: &[f64]) -> Conv {
 }
 
 impl IntegerConv {
-    /// Of a convolution, with the steps of what goes in and of what comes out.
-    fn new(conv: &Conv, before: &[f64], after: &[f64]) -> Self {
+    /// A layer with ReLU, with the steps of what goes in and of what comes out; None if a factor were above 1.
+    fn body(conv: &Conv, before: &[f64], after: &[f64]) -> Option<Self> {
+        let factors = |o: usize, step: f64| (step / after[o] / FACTOR_STEP).ceil().max(1.0) * FACTOR_STEP;
+        let layer = Self::new(conv, before, |o, step| (factors(o, step) * after[o], factors(o, step) as f32));
+        layer.factor.iter().all(|factor| *factor <= 1.0).then_some(layer)
+    }
+
+    /// The last layer.
+    fn tail(conv: &Conv, before: &[f64]) -> Self {
+        Self::new(conv, before, |_, step| (step, short(step)))
+    }
+
+    /// `steps` gives each output channel's step and factor for the smallest step that it can have.
+    fn new(conv: &Conv, before: &[f64], steps: impl Fn(usize, f64) -> (f64, f32)) -> Self {
         let taps = conv.kernel * conv.kernel;
         let mut integers = Self {
             cin: conv.cin,
@@ -118,23 +140,31 @@ impl IntegerConv {
         for (o, kernel) in conv.weight.chunks_exact(conv.cin * taps).enumerate() {
             let kernel: Vec<_> = kernel.iter().enumerate().map(|(i, w)| f64::from(*w) * before[i / taps]).collect();
             let bias = f64::from(conv.bias[o]);
-            let step = weight_step(&kernel, bias);
-            integers.weight.extend(kernel.iter().map(|w| (w / step).round_ties_even() as i16));
+            let (step, factor) = steps(o, smallest_step(&kernel, bias));
+            integers.weight.extend(kernel.iter().map(|w| (w / step).round_ties_even() as i8));
             integers.bias.push((bias / step).round_ties_even() as i32);
-            integers.factor.push((step / after[o] / f64::from(TIMES)) as f32);
+            integers.factor.push(factor);
         }
         integers
     }
 }
 
+/// An f32 near a number, such that [`TIMES`] less is an f32, too: of 20 bits, for 9 adds four.
+fn short(number: f64) -> f32 {
+    const DROPPED: u32 = f64::MANTISSA_DIGITS - 20;
+    let bits = (number / f64::from(TIMES)).to_bits();
+    let short = f64::from_bits((bits + (1 << (DROPPED - 1))) >> DROPPED << DROPPED);
+    (short * f64::from(TIMES)) as f32
+}
+
 /// The smallest step of an output channel's weights with which they, and its largest sum, fit.
-fn weight_step(kernel: &[f64], bias: f64) -> f64 {
+fn smallest_step(kernel: &[f64], bias: f64) -> f64 {
     let sum = |sign: f64| kernel.iter().map(|w| (w * sign).max(0.0)).sum::<f64>();
     let largest = kernel.iter().fold(0.0_f64, |m, w| m.max(w.abs()));
     // Rounding may add half a step for each weight.
     let rounding = f64::from(LIMIT) * kernel.len() as f64 / 2.0 + 1.0;
     let most = f64::from(LIMIT) * sum(1.0).max(sum(-1.0)) + bias.abs();
-    (largest / f64::from(WEIGHT)).max(most / (LARGEST_SUM - rounding)).max(f64::from(f32::MIN_POSITIVE))
+    (largest / f64::from(WEIGHT)).max(most / (LARGEST_SUM - rounding)).max(LEAST_STEP)
 }
 
 #[cfg(test)]
@@ -147,12 +177,27 @@ mod tests {
         for (cin, value, bias) in [(1, 1e-3, 0.0), (48, 3.0, 5.0), (16, -2.0, -1e4), (4, 0.0, 0.0), (4, 0.0, -7.0)] {
             let weight = (0..cin * 9).map(|i| if i % 7 == 3 { -value } else { value }).collect();
             let conv = Conv { cin, cout: 1, kernel: 3, weight, bias: vec![bias], activation: Activation::Relu };
-            let integers = IntegerConv::new(&conv, &vec![1e-3; cin], &[2e-3]);
-            assert!(integers.weight.iter().all(|w| w.abs() <= WEIGHT));
-            let side = |sign: i64| integers.weight.iter().map(|w| (i64::from(*w) * sign).max(0)).sum::<i64>();
-            let most = i64::from(LIMIT) * side(1).max(side(-1)) + i64::from(integers.bias[0].abs());
-            assert!(most * i64::from(TIMES) <= i64::from(i32::MAX), "{cin} {value}: {most}");
+            let body = IntegerConv::body(&conv, &vec![1e-3; cin], &[1e6]).expect("the results have room");
+            for integers in [body, IntegerConv::tail(&conv, &vec![1e-3; cin])] {
+                assert!(integers.weight.iter().all(|w| *w >= -WEIGHT));
+                let side = |sign: i64| integers.weight.iter().map(|w| (i64::from(*w) * sign).max(0)).sum::<i64>();
+                let most = i64::from(LIMIT) * side(1).max(side(-1)) + i64::from(integers.bias[0].abs());
+                let large = most * i64::from(TIMES);
+                assert!(large <= i64::from(i32::MAX) && large as f32 as i64 == large, "{cin} {value}: {most}");
+                let [factor] = integers.factor[..] else { panic!("an output has a factor") };
+                let less = factor / TIMES as f32;
+                assert_eq!(f64::from(less) * f64::from(TIMES), f64::from(factor));
+            }
         }
+    }
+
+    #[test]
+    fn factors_are_at_most_1() {
+        let conv =
+            |w| Conv { cin: 1, cout: 1, kernel: 3, weight: vec![w; 9], bias: vec![0.0], activation: Activation::Relu };
+        let body = |w| IntegerConv::body(&conv(w), &[1.0], &[1.0]);
+        assert!(body(120.0).is_some_and(|layer| layer.factor[0] > 0.9));
+        assert!(body(150.0).is_none());
     }
 
     #[test]
@@ -164,6 +209,6 @@ mod tests {
         let quantized = network.quantized().unwrap();
         assert_eq!((quantized.body.len(), quantized.skip), (2, Some(vec![0.25; 8])));
         let [first, ..] = network.luma().unwrap().head.weight[..] else { panic!("a kernel has nine weights") };
-        assert_eq!(quantized.head.weight[0], first * 480.0);
+        assert_eq!(quantized.head.weight[0], first * 255.0);
     }
 }

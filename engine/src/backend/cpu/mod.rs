@@ -5,6 +5,8 @@
 //! is still in the cache when the next reads it (`plan`, `segment`). Every operation is written once and compiled for each
 //! instruction set (`kernels`, `dispatch`). No pixel's value depends on the division into bands or on the number of threads.
 
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod chain;
 mod dispatch;
 mod engine;
@@ -30,7 +32,6 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use self::chain::Chain;
 use self::dispatch::Isa;
 use self::engine::{Engine, Prepared, Room};
-use self::pool::Workers;
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;
@@ -65,23 +66,20 @@ enum Numbers {
 /// A network ready for frames of one size.
 #[derive(Clone)]
 enum Ready {
-    Floats(Arc<Chain<f32>>),
-    Integers(Arc<Chain<i16>>),
+    Rows(Arc<dyn RowNetwork>),
     Program(Arc<Prepared>),
 }
 
 /// The same for as long as a lane has it.
 enum Lent {
-    Floats(Weak<Chain<f32>>),
-    Integers(Weak<Chain<i16>>),
+    Rows(Weak<dyn RowNetwork>),
     Program(Weak<Prepared>),
 }
 
 impl Ready {
     fn lend(&self) -> Lent {
         match self {
-            Self::Floats(chain) => Lent::Floats(Arc::downgrade(chain)),
-            Self::Integers(chain) => Lent::Integers(Arc::downgrade(chain)),
+            Self::Rows(network) => Lent::Rows(Arc::downgrade(network)),
             Self::Program(prepared) => Lent::Program(Arc::downgrade(prepared)),
         }
     }
@@ -90,12 +88,20 @@ impl Ready {
 impl Lent {
     fn get(&self) -> Option<Ready> {
         match self {
-            Self::Floats(chain) => chain.upgrade().map(Ready::Floats),
-            Self::Integers(chain) => chain.upgrade().map(Ready::Integers),
+            Self::Rows(network) => network.upgrade().map(Ready::Rows),
             Self::Program(prepared) => prepared.upgrade().map(Ready::Program),
         }
     }
 }
+
+/// A network of one plane that gives its result by rows, in an engine of its own.
+trait RowNetwork: Send + Sync {
+    /// With what it keeps while it computes frames on the threads of a pool.
+    fn start(self: Arc<Self>, pool: Arc<ThreadPool>) -> RowRunner;
+}
+
+/// Computes a frame.
+type RowRunner = Box<dyn FnMut(&Tensor, &dyn Rows) + Send>;
 
 impl Cpu {
     /// With that many threads; 0 takes as many as the process may use. The environment variable `SRUP_CPU` names an
@@ -131,9 +137,11 @@ impl Cpu {
     }
 
     fn prepare(&self, network: &Network, (height, width): (usize, usize), numbers: Numbers) -> Ready {
-        let integers = || Chain::integers(self.isa, network).map(|chain| Ready::Integers(Arc::new(chain)));
-        let floats = || Chain::floats(self.isa, network).map(|chain| Ready::Floats(Arc::new(chain)));
-        let chain = if numbers == Numbers::Integers { integers() } else { floats() };
+        let chain = match numbers {
+            Numbers::Integers => integers(self.isa, network),
+            Numbers::Floats => Chain::floats(self.isa, network).map(|chain| Arc::new(chain) as Arc<dyn RowNetwork>),
+        };
+        let chain = chain.map(Ready::Rows);
         chain.unwrap_or_else(|| {
             let threads = self.pool.current_num_threads();
             Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)))
@@ -144,18 +152,26 @@ impl Cpu {
     fn engines(&self, ready: Vec<Option<Ready>>) -> Result<Engines, Error> {
         let programs = ready.iter().flatten().filter_map(|ready| match ready {
             Ready::Program(prepared) => Some(&**prepared),
-            Ready::Floats(_) | Ready::Integers(_) => None,
+            Ready::Rows(_) => None,
         });
         let room = Room::new(self.pool.clone(), &programs.collect::<Vec<_>>())?;
         let rungs = ready.into_iter().map(|ready| {
             ready.map(|ready| match ready {
                 Ready::Program(prepared) => Rung::Program(Engine::new(prepared)),
-                Ready::Floats(chain) => Rung::Floats(Workers::new(self.pool.clone(), || chain.room()), chain),
-                Ready::Integers(chain) => Rung::Integers(Workers::new(self.pool.clone(), || chain.room()), chain),
+                Ready::Rows(network) => Rung::Rows(network.start(self.pool.clone())),
             })
         });
         Ok(Engines { rungs: rungs.collect(), room })
     }
+}
+
+/// A luma network in integers; None where it has no such form.
+fn integers(isa: Isa, network: &Network) -> Option<Arc<dyn RowNetwork>> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(bytes) = bytes::Bytes::new(isa, network) {
+        return Some(Arc::new(bytes));
+    }
+    Some(Arc::new(Chain::integers(isa, network)?))
 }
 
 fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
@@ -219,8 +235,7 @@ struct Engines {
 
 /// A network with what it keeps while it computes a frame.
 enum Rung {
-    Floats(Workers<chain::Worker<f32>>, Arc<Chain<f32>>),
-    Integers(Workers<chain::Worker<i16>>, Arc<Chain<i16>>),
+    Rows(RowRunner),
     Program(Engine),
 }
 
@@ -228,20 +243,19 @@ impl Runner for Engines {
     fn run(&mut self, rung: usize, input: &Tensor, output: &mut Tensor) -> Result<(), Error> {
         match &mut self.rungs[rung] {
             Some(Rung::Program(engine)) => engine.run(&mut self.room, input, output),
-            Some(Rung::Floats(..) | Rung::Integers(..)) => self.run_rows(rung, input, &PlaneRows::new(output)),
+            Some(Rung::Rows(_)) => self.run_rows(rung, input, &PlaneRows::new(output)),
             None => {}
         }
         Ok(())
     }
 
     fn gives_rows(&self, rung: usize) -> bool {
-        matches!(self.rungs[rung], Some(Rung::Floats(..) | Rung::Integers(..)))
+        matches!(self.rungs[rung], Some(Rung::Rows(_)))
     }
 
     fn run_rows(&mut self, rung: usize, input: &Tensor, output: &dyn Rows) {
         match &mut self.rungs[rung] {
-            Some(Rung::Floats(workers, chain)) => chain.run(workers, input, output),
-            Some(Rung::Integers(workers, chain)) => chain.run(workers, input, output),
+            Some(Rung::Rows(run)) => run(input, output),
             Some(Rung::Program(_)) | None => {}
         }
     }

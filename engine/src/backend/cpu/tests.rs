@@ -312,8 +312,7 @@ fn lanes_share_what_is_prepared_for_as_long_as_one_has_it() {
     for preset in small_presets() {
         let network = Arc::new(Network::random(preset, 2, 9));
         let users = |ready: &Ready| match ready {
-            Ready::Floats(chain) => Arc::strong_count(chain),
-            Ready::Integers(chain) => Arc::strong_count(chain),
+            Ready::Rows(network) => Arc::strong_count(network),
             Ready::Program(prepared) => Arc::strong_count(prepared),
         };
         let first = cpu.engines(vec![Some(cpu.ready(&network, (8, 8), Numbers::Floats))]).unwrap();

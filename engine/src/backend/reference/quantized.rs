@@ -1,6 +1,6 @@
 //! Luma networks in integers, as `network::quantized` defines them: one loop per formula.
 
-use crate::network::{Conv, IntegerConv, LIMIT, Network, Quantized, TIMES};
+use crate::network::{Conv, IntegerConv, LIMIT, Network, Quantized};
 use crate::tensor::Tensor;
 
 /// Results of a layer, `[channels][height][width]`.
@@ -17,20 +17,24 @@ pub fn run(network: &Network, input: &Tensor) -> Option<Tensor> {
     let mut x = Integers { channels: first.clone(), height: input.height, width: input.width };
     for (l, conv) in body.iter().enumerate() {
         let skip = skip.as_ref().filter(|_| l + 1 == body.len());
-        let hold = |o: usize, i: usize, sum: f32| {
-            let added = skip.map_or(0.0, |ratio| first[o][i] as f32 * ratio[o]);
-            (sum.max(0.0) + added).min(f32::from(LIMIT)).round_ties_even() as i32
+        let hold = |o: usize, i: usize, product: f64| {
+            let value = match skip {
+                Some(ratio) => f64::from((product as f32).max(0.0) + first[o][i] as f32 * ratio[o]),
+                None => product,
+            };
+            value.clamp(0.0, LIMIT.into()).round_ties_even() as i32
         };
-        let channel = |(o, sums): (usize, Vec<f32>)| sums.into_iter().enumerate().map(|(i, v)| hold(o, i, v)).collect();
-        x.channels = sums(conv, &x).enumerate().map(channel).collect();
+        let channel =
+            |(o, values): (usize, Vec<f64>)| values.into_iter().enumerate().map(|(i, v)| hold(o, i, v)).collect();
+        x.channels = products(conv, &x).enumerate().map(channel).collect();
     }
     let scale = network.scale;
-    let last: Vec<Vec<f32>> = sums(&tail, &x).collect();
+    let last: Vec<Vec<f64>> = products(&tail, &x).collect();
     let mut out = Tensor::zeros(1, scale * input.height, scale * input.width);
     for (i, value) in out.data.iter_mut().enumerate() {
         let (y, x) = (i / (scale * input.width), i % (scale * input.width));
         let pixel = y / scale * input.width + x / scale;
-        *value = last[y % scale * scale + x % scale][pixel] + input.data[pixel];
+        *value = last[y % scale * scale + x % scale][pixel] as f32 + input.data[pixel];
     }
     Some(out)
 }
@@ -46,8 +50,8 @@ fn first_layer(conv: &Conv, input: &Tensor) -> Vec<Vec<i32>> {
     (0..conv.cout).map(|o| (0..height * width).map(|i| value(o, i)).collect()).collect()
 }
 
-/// A layer's floats, channel by channel.
-fn sums<'a>(conv: &'a IntegerConv, x: &'a Integers) -> impl Iterator<Item = Vec<f32>> + 'a {
+/// A layer's sums times their factors, channel by channel: exact, for f64 holds all that two f32 give.
+fn products<'a>(conv: &'a IntegerConv, x: &'a Integers) -> impl Iterator<Item = Vec<f64>> + 'a {
     let value = move |o: usize, i: usize| {
         let product = |c: usize, tap: usize| {
             let weight = i32::from(conv.weight[(o * conv.cin + c) * 9 + tap]);
@@ -55,7 +59,7 @@ fn sums<'a>(conv: &'a IntegerConv, x: &'a Integers) -> impl Iterator<Item = Vec<
         };
         let sum: i32 =
             (0..conv.cin).flat_map(|c| (0..9).map(move |tap| (c, tap))).map(|(c, tap)| product(c, tap)).sum();
-        (TIMES * (sum + conv.bias[o])) as f32 * conv.factor[o]
+        f64::from(sum + conv.bias[o]) * f64::from(conv.factor[o])
     };
     (0..conv.cout).map(move |o| (0..x.height * x.width).map(|i| value(o, i)).collect())
 }

@@ -84,8 +84,8 @@ pub fn head<S: Integers, N: Arithmetic<S>>(
             for x in 0..TILE {
                 let to = (x + 1) % TILE * phase + (x + 1) / TILE * outputs + v * S::LANES;
                 for i in (0..PAIR).step_by(N::SUMS) {
-                    let held = [N::head_end(s, sums[x][i]), N::head_end(s, sums[x][i + N::SUMS - 1])];
-                    N::store(s, out.as_mut_ptr().add(to + i * S::LANES), N::hold(s, held));
+                    let held = N::head_hold(s, [sums[x][i], sums[x][i + N::SUMS - 1]]);
+                    N::store(s, out.as_mut_ptr().add(to + i * S::LANES), held);
                 }
             }
         }

@@ -112,7 +112,7 @@ impl Layer<i16> {
         for o in 0..conv.cout {
             let outputs = layer.outputs_of(o);
             layer.start[outputs.clone()].fill(conv.bias[o] * TIMES);
-            layer.factor[outputs].fill(conv.factor[o]);
+            layer.factor[outputs].fill(conv.factor[o] / TIMES as f32);
         }
         layer
     }

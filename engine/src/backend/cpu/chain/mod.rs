@@ -12,13 +12,18 @@ mod numbers;
 mod quads;
 mod winograd;
 
-use self::cell::Cell;
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use self::cell::{Cell, Room};
 use self::ends::Head;
 use self::layer::{Layer, padded};
 use self::numbers::Number;
 use self::winograd::TILE;
 use super::dispatch::Isa;
 use super::pool::Workers;
+use super::{RowNetwork, RowRunner};
 use crate::frame::convert::Rows;
 use crate::network::{Layers, Network, Quantized};
 use crate::tensor::Tensor;
@@ -44,9 +49,6 @@ pub struct Chain<N: Number> {
     /// The first layer's result is added to the last but one's, in integers times the ratio of each channel's steps.
     skip: Option<Vec<f32>>,
 }
-
-/// What a worker keeps.
-pub type Worker<N> = cell::Room<N>;
 
 /// Tiles of the last layer that a vector holds.
 fn quad(cout: usize, lanes: usize) -> usize {
@@ -119,16 +121,11 @@ impl<N: Number> Chain<N> {
         })
     }
 
-    /// Room for one worker, for frames of any size.
-    pub fn room(&self) -> Worker<N> {
-        cell::Room::new(self)
-    }
-
     /// Computes a frame.
     ///
     /// # Panics
     /// If the result does not fit, or a room is not for this chain.
-    pub fn run(&self, workers: &Workers<Worker<N>>, input: &Tensor, output: &dyn Rows) {
+    fn run(&self, workers: &Workers<Room<N>>, input: &Tensor, output: &dyn Rows) {
         let (rows, columns) = (input.height.div_ceil(TILE), input.width.div_ceil(TILE));
         let (bands, strips) = (workers.count().min(rows), columns.div_ceil(self.strip()));
         workers.each(bands * strips, |task, room| {
@@ -136,5 +133,12 @@ impl<N: Number> Chain<N> {
             let (rows, columns) = (part(task / strips, bands, rows), part(task % strips, strips, columns));
             Cell { chain: self, isa: self.isa, input, rows, columns, output }.run(room);
         });
+    }
+}
+
+impl<N: Number> RowNetwork for Chain<N> {
+    fn start(self: Arc<Self>, pool: Arc<ThreadPool>) -> RowRunner {
+        let workers = Workers::new(pool, || Room::new(&self));
+        Box::new(move |input: &Tensor, output: &dyn Rows| self.run(&workers, input, output))
     }
 }

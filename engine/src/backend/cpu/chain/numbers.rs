@@ -102,13 +102,23 @@ pub trait Arithmetic<S: Integers>: Number {
     unsafe fn load_quarter(s: S, from: *const Self) -> Self::V;
     /// `w`, and the products of what belongs together.
     fn multiply_add(s: S, a: Self::V, b: Self::V, w: Self::W) -> Self::W;
-    /// What a ring holds of the first [`Arithmetic::SUMS`] vectors of floats: the numbers that are not negative.
-    fn hold(s: S, v: [S::V; 2]) -> Self::V;
+    /// What a ring holds of the first [`Arithmetic::SUMS`] vectors of sums times their factors: the numbers that are not
+    /// negative.
+    ///
+    /// # Safety
+    /// A vector is readable at each factor that belongs to a sum.
+    unsafe fn hold(s: S, w: [Self::W; 2], factor: [*const f32; 2]) -> Self::V;
     /// The same, and then those that are held at `added` added, times the ratio of their channels.
     ///
     /// # Safety
-    /// A vector is readable at `added`, and one of floats at each ratio that belongs to it.
-    unsafe fn hold_sum(s: S, v: [S::V; 2], added: *const Self, ratio: [*const f32; 2]) -> Self::V;
+    /// As for [`Arithmetic::hold`], and a vector is readable at `added`, and one of floats at each ratio.
+    unsafe fn hold_sum(
+        s: S,
+        w: [Self::W; 2],
+        factor: [*const f32; 2],
+        added: *const Self,
+        ratio: [*const f32; 2],
+    ) -> Self::V;
     /// Floats of sums; `factor` is that of each output.
     ///
     /// # Safety
@@ -116,8 +126,8 @@ pub trait Arithmetic<S: Integers>: Number {
     unsafe fn float(s: S, w: Self::W, factor: *const f32) -> S::V;
     /// `a * b + c` in the first layer.
     fn head_fma(s: S, a: S::V, b: S::V, c: S::V) -> S::V;
-    /// What [`Arithmetic::hold`] takes of a sum of the first layer.
-    fn head_end(s: S, v: S::V) -> S::V;
+    /// What a ring holds of sums of the first layer.
+    fn head_hold(s: S, v: [S::V; 2]) -> Self::V;
 }
 
 /// The functions of a [`Number`], each compiled for every instruction set.
@@ -296,16 +306,15 @@ impl<S: Integers> Arithmetic<S> for f32 {
         s.fma(a, b, w)
     }
 
-    /// `max(0, x)`, where what is not a number stays none: it must not end as a picture.
     #[inline(always)]
-    fn hold(s: S, v: [S::V; 2]) -> S::V {
-        s.max(s.splat(0.0), v[0])
+    unsafe fn hold(s: S, w: [S::V; 2], _: [*const f32; 2]) -> S::V {
+        Self::head_hold(s, w)
     }
 
     #[inline(always)]
-    unsafe fn hold_sum(s: S, v: [S::V; 2], added: *const f32, _: [*const f32; 2]) -> S::V {
+    unsafe fn hold_sum(s: S, w: [S::V; 2], _: [*const f32; 2], added: *const f32, _: [*const f32; 2]) -> S::V {
         // SAFETY: the caller's promise.
-        s.add(Self::hold(s, v), unsafe { s.load(added) })
+        s.add(Self::head_hold(s, w), unsafe { s.load(added) })
     }
 
     #[inline(always)]
@@ -318,9 +327,10 @@ impl<S: Integers> Arithmetic<S> for f32 {
         s.fma(a, b, c)
     }
 
+    /// `max(0, x)`, where what is not a number stays none: it must not end as a picture.
     #[inline(always)]
-    fn head_end(_: S, v: S::V) -> S::V {
-        v
+    fn head_hold(s: S, v: [S::V; 2]) -> S::V {
+        s.max(s.splat(0.0), v[0])
     }
 }
 
@@ -408,19 +418,29 @@ impl<S: Integers> Arithmetic<S> for i16 {
     }
 
     #[inline(always)]
-    fn hold(s: S, v: [S::V; 2]) -> S::H {
-        s.min_h(s.pack(v[0], v[1]), s.splat_h(LIMIT as i16))
+    unsafe fn hold(s: S, w: [S::W; 2], factor: [*const f32; 2]) -> S::H {
+        // Beyond 2^23 a sum of floats is rounded to an integer, and only once.
+        let far = s.splat(1.5 * (1 << 23) as f32);
+        let mut v = [far; 2];
+        for i in 0..2 {
+            // SAFETY: the caller's promise.
+            let factor = unsafe { s.load(factor[i]) };
+            v[i] = s.sub(s.exact_fma(s.to_float(w[i]), factor, far), far);
+        }
+        held(s, v)
     }
 
     #[inline(always)]
-    unsafe fn hold_sum(s: S, v: [S::V; 2], added: *const i16, ratio: [*const f32; 2]) -> S::H {
-        let mut sums = v;
+    unsafe fn hold_sum(s: S, w: [S::W; 2], factor: [*const f32; 2], added: *const i16, ratio: [*const f32; 2]) -> S::H {
+        let mut v = [s.splat(0.0); 2];
         for i in 0..2 {
             // SAFETY: the caller's promise.
-            let added = unsafe { s.mul(s.widen(added.add(i * S::LANES)), s.load(ratio[i])) };
-            sums[i] = s.add(s.max(v[i], s.splat(0.0)), added);
+            unsafe {
+                let added = s.mul(s.widen(added.add(i * S::LANES)), s.load(ratio[i]));
+                v[i] = s.add(s.max(Self::float(s, w[i], factor[i]), s.splat(0.0)), added);
+            }
         }
-        Self::hold(s, sums)
+        held(s, v)
     }
 
     #[inline(always)]
@@ -437,7 +457,14 @@ impl<S: Integers> Arithmetic<S> for i16 {
 
     /// There is no bound to what comes in.
     #[inline(always)]
-    fn head_end(s: S, v: S::V) -> S::V {
-        s.min(v, s.splat(f32::from(LIMIT)))
+    fn head_hold(s: S, v: [S::V; 2]) -> S::H {
+        let limit = s.splat(LIMIT.into());
+        held(s, [s.min(v[0], limit), s.min(v[1], limit)])
     }
+}
+
+/// The nearest integers of 0..=[`LIMIT`] to values below 2^31.
+#[inline(always)]
+fn held<S: Integers>(s: S, v: [S::V; 2]) -> S::H {
+    s.min_h(s.pack(v[0], v[1]), s.splat_h(LIMIT.into()))
 }

@@ -117,15 +117,12 @@ impl<S: Integers, N: Arithmetic<S>, const ADD: bool> Sink<S, N> for ToRing<N, AD
     unsafe fn put(self, s: S, sums: [N::W; 2], output: [usize; 2], y: usize, at: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut v = [s.splat(0.0); 2];
-            for i in 0..N::SUMS {
-                v[i] = N::float(s, sums[i], self.factor.add(output[i]));
-            }
+            let factor = [self.factor.add(output[0]), self.factor.add(output[1])];
             let held = if ADD {
                 let ratio = [self.ratio.add(output[0]), self.ratio.add(output[1])];
-                N::hold_sum(s, v, self.added[y].add(at), ratio)
+                N::hold_sum(s, sums, factor, self.added[y].add(at), ratio)
             } else {
-                N::hold(s, v)
+                N::hold(s, sums, factor)
             };
             N::store(s, self.rows[y].add(at), held);
         }

@@ -1,0 +1,392 @@
+//! The layers on AVX-512 with VNNI: a vector holds sixteen pixels, and for each of them four channels in bytes or one sum.
+
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+
+use std::arch::x86_64::*;
+
+use super::layer::{BODY, Head, Layer, TAIL, TAPS};
+use super::{LANES, QUAD};
+use crate::backend::cpu::simd::{Avx512, Simd as _};
+use crate::network::LIMIT;
+
+/// Bytes of a vector.
+const VECTOR: usize = LANES * QUAD;
+/// The most vectors of pixels that are computed together: 24 sums, with what they are made of, fill the registers.
+const WIDE: usize = 3;
+/// The same for the last layer, which computes fewer outputs together.
+const WIDEST: usize = 6;
+
+/// Sums are added to the bits of this number, whose lowest one counts 1: so they become floats by themselves, this much too
+/// large. They stay below 2^22.
+const FAR: f32 = 1.5 * (1 << 23) as f32;
+
+/// The three rows that a row of a layer is made of, each from the pixel to the left of the first on.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub rows: [&'a [u8]; 3],
+    /// Bytes from one group of four channels to the next.
+    pub plane: usize,
+}
+
+impl Source<'_> {
+    /// Where to read, checked for `count` pixels of `inputs` groups of channels.
+    fn checked(&self, inputs: usize, count: usize) -> [*const u8; 3] {
+        let needed = (inputs - 1) * self.plane + (count.next_multiple_of(LANES) + 2) * QUAD;
+        assert!(self.rows.iter().all(|row| row.len() >= needed), "the pixels lie in their rows");
+        self.rows.map(<[u8]>::as_ptr)
+    }
+}
+
+/// Runs `$body` with a constant `$V` for pixels `$x..`: `$most` vectors at a time, at the end as many as are left.
+macro_rules! blocks {
+    ($count:expr, $most:ident, $x:ident, [$($rest:literal)+], |$V:ident| $body:expr) => {
+        let mut $x = 0;
+        while $x + $most * LANES <= $count {
+            const $V: usize = $most;
+            $body;
+            $x += $most * LANES;
+        }
+        match ($count - $x).div_ceil(LANES) {
+            $($rest => {
+                const $V: usize = $rest;
+                $body
+            })+
+            _ => {}
+        }
+    };
+}
+
+/// A row of the first layer: `count` pixels from the three rows around it, which begin one pixel to the left.
+pub fn head(_: Avx512, head: &Head, rows: [&[f32]; 3], count: usize, plane: usize, out: &mut [u8]) {
+    let needed = count.next_multiple_of(LANES);
+    assert!(rows.iter().all(|row| row.len() >= needed + 2), "the rows hold the pixels");
+    assert!(out.len() >= (head.outputs() / QUAD - 1) * plane + needed * QUAD, "the result fits its row");
+    let rows = rows.map(<[f32]>::as_ptr);
+    // SAFETY: there is a proof of the instructions, and room, as checked above.
+    unsafe { head_row(head, rows, count, plane, out.as_mut_ptr()) }
+}
+
+/// # Safety
+/// The instructions are there; up to whole vectors, and two pixels more, can be read, whole vectors be written.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn head_row(head: &Head, rows: [*const f32; 3], count: usize, plane: usize, out: *mut u8) {
+    for (group, weights) in head.weights.as_chunks::<{ TAPS * BODY }>().0.iter().enumerate() {
+        let bias = &head.bias[group * BODY..];
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = out.add(group * BODY / QUAD * plane);
+            blocks!(count, WIDE, x, [1 2 3], |V| head_block::<V>(weights, bias, rows, x, plane, out));
+        }
+    }
+}
+
+/// # Safety
+/// As for [`head_row`]; there is a bias for every output.
+#[inline(always)]
+unsafe fn head_block<const V: usize>(
+    weights: &[f32; TAPS * BODY],
+    bias: &[f32],
+    rows: [*const f32; 3],
+    x: usize,
+    plane: usize,
+    out: *mut u8,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[_mm512_setzero_ps(); V]; BODY];
+        for o in 0..BODY {
+            sums[o] = [_mm512_set1_ps(bias[o]); V];
+        }
+        for tap in 0..TAPS {
+            let from = rows[tap / 3].add(x + tap % 3);
+            let mut pixels = [_mm512_setzero_ps(); V];
+            for v in 0..V {
+                pixels[v] = _mm512_loadu_ps(from.add(v * LANES));
+            }
+            for o in 0..BODY {
+                let weight = _mm512_set1_ps(weights[tap * BODY + o]);
+                for v in 0..V {
+                    sums[o][v] = _mm512_fmadd_ps(pixels[v], weight, sums[o][v]);
+                }
+            }
+        }
+        // There is no bound to what comes in.
+        let most = _mm512_set1_ps(LIMIT.into());
+        for o in (0..BODY).step_by(QUAD) {
+            for v in 0..V {
+                let mut quad = [_mm512_setzero_si512(); QUAD];
+                for i in 0..QUAD {
+                    quad[i] = _mm512_cvtps_epi32(_mm512_min_ps(sums[o + i][v], most));
+                }
+                let to = out.add(o / QUAD * plane + x * QUAD + v * VECTOR);
+                _mm512_storeu_si512(to.cast(), pack(quad));
+            }
+        }
+    }
+}
+
+/// A row of a layer in the middle, with ReLU: `count` pixels. Those of `added`, times the ratio of their channel, are added.
+pub fn body(
+    _: Avx512,
+    layer: &Layer,
+    source: Source<'_>,
+    added: Option<(&[u8], &[f32])>,
+    count: usize,
+    out: &mut [u8],
+) {
+    let (planes, plane) = (layer.outputs / QUAD, source.plane);
+    let needed = (planes - 1) * plane + count.next_multiple_of(LANES) * QUAD;
+    assert!(out.len() >= needed, "the result fits its row");
+    let rows = source.checked(layer.inputs, count);
+    let out = out.as_mut_ptr();
+    // SAFETY: there is a proof of the instructions, and room, as checked above and here.
+    unsafe {
+        match added {
+            Some((row, ratio)) => {
+                assert!(row.len() >= needed && ratio.len() >= layer.outputs, "every result has something added");
+                body_row(layer, rows, plane, Some((row.as_ptr(), ratio.as_ptr())), count, out);
+            }
+            None => body_row(layer, rows, plane, None, count, out),
+        }
+    }
+}
+
+/// # Safety
+/// The instructions are there; whole vectors, and two pixels more, can be read, whole vectors be written.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn body_row(
+    layer: &Layer,
+    rows: [*const u8; 3],
+    plane: usize,
+    added: Option<(*const u8, *const f32)>,
+    count: usize,
+    out: *mut u8,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        blocks!(count, WIDE, x, [1 2 3], |V| {
+            for first in (0..layer.outputs).step_by(BODY) {
+                let sums = sums::<BODY, V>(layer, first, rows, plane, x);
+                let at = first / QUAD * plane + x * QUAD;
+                let added = added.map(|(row, ratio)| (row.add(at), ratio.add(first)));
+                finish::<V>(sums, &layer.factor[first..], added, plane, out.add(at));
+            }
+        });
+    }
+}
+
+/// The sums of a group of outputs, from output `first` and pixel `x` on, as bits of floats, see [`FAR`].
+///
+/// # Safety
+/// The instructions are there; the layer has that group, the rows hold the pixels.
+#[inline(always)]
+unsafe fn sums<const O: usize, const V: usize>(
+    layer: &Layer,
+    first: usize,
+    rows: [*const u8; 3],
+    plane: usize,
+    x: usize,
+) -> [[__m512i; V]; O] {
+    let bias = &layer.bias[first..first + O];
+    let mut weights = layer.weights[first * layer.inputs * TAPS..][..O * layer.inputs * TAPS].as_ptr();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[_mm512_setzero_si512(); V]; O];
+        for o in 0..O {
+            sums[o] = [_mm512_set1_epi32(bias[o] + FAR.to_bits().cast_signed()); V];
+        }
+        for input in 0..layer.inputs {
+            for row in rows {
+                for tap in 0..3 {
+                    let from = row.add(input * plane + (x + tap) * QUAD);
+                    let mut pixels = [_mm512_setzero_si512(); V];
+                    for v in 0..V {
+                        pixels[v] = _mm512_loadu_si512(from.add(v * VECTOR).cast());
+                    }
+                    for o in 0..O {
+                        let weight = _mm512_set1_epi32(*weights.add(o));
+                        for v in 0..V {
+                            sums[o][v] = _mm512_dpbusd_epi32(sums[o][v], pixels[v], weight);
+                        }
+                    }
+                    weights = weights.add(O);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Makes bytes of sums: of [`BODY`] outputs, four to a plane.
+///
+/// # Safety
+/// The instructions are there; `V` vectors can be read of two planes, if there is something to add, and be written.
+#[inline(always)]
+unsafe fn finish<const V: usize>(
+    sums: [[__m512i; V]; BODY],
+    factor: &[f32],
+    added: Option<(*const u8, *const f32)>,
+    plane: usize,
+    out: *mut u8,
+) {
+    let factor = &factor[..BODY];
+    for o in (0..BODY).step_by(QUAD) {
+        for v in 0..V {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let at = o / QUAD * plane + v * VECTOR;
+                let mut quad = [_mm512_setzero_si512(); QUAD];
+                for i in 0..QUAD {
+                    let (sum, factor) = (sums[o + i][v], _mm512_set1_ps(factor[o + i]));
+                    quad[i] = match added {
+                        Some((row, ratio)) => add(sum, factor, row.add(at), i, *ratio.add(o + i)),
+                        None => rounded(sum, factor),
+                    };
+                }
+                _mm512_storeu_si512(out.add(at).cast(), pack(quad));
+            }
+        }
+    }
+}
+
+/// The nearest integers to sums times their factor. The sums are far from zero already, see [`FAR`], and so is each product
+/// once `FAR - factor * FAR`, a whole number by the rule of `network::quantized` for factors, is added: by one rounding.
+///
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn rounded(sum: __m512i, factor: __m512) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let far = _mm512_set1_ps(FAR);
+        let rest = _mm512_fnmadd_ps(factor, far, far);
+        let near = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), factor, rest);
+        _mm512_sub_epi32(_mm512_castps_si512(near), _mm512_castps_si512(far))
+    }
+}
+
+/// ReLU, and then channel `i` of what is held at `row` added, times its ratio.
+///
+/// # Safety
+/// The instructions are there, a vector is readable there.
+#[inline(always)]
+unsafe fn add(sum: __m512i, factor: __m512, row: *const u8, i: usize, ratio: f32) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let sum = _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(FAR));
+        let value = _mm512_max_ps(_mm512_mul_ps(sum, factor), _mm512_setzero_ps());
+        let shift = _mm_cvtsi32_si128(8 * i as i32);
+        let held = _mm512_srl_epi32(_mm512_loadu_si512(row.cast()), shift);
+        let held = _mm512_cvtepi32_ps(_mm512_and_si512(held, _mm512_set1_epi32(0xff)));
+        _mm512_cvtps_epi32(_mm512_add_ps(value, _mm512_mul_ps(held, _mm512_set1_ps(ratio))))
+    }
+}
+
+/// Bytes, four channels for each pixel, of the integers of each channel held between 0 and 255.
+///
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn pack(quad: [__m512i; QUAD]) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let words = [_mm512_packs_epi32(quad[0], quad[1]), _mm512_packs_epi32(quad[2], quad[3])];
+        // Each quarter holds four pixels of one channel after the other.
+        let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        _mm512_shuffle_epi8(_mm512_packus_epi16(words[0], words[1]), _mm512_broadcast_i32x4(turn))
+    }
+}
+
+/// A row of the last layer, `count` pixels: floats `[outputs][stride]`.
+pub fn tail(_: Avx512, layer: &Layer, source: Source<'_>, count: usize, stride: usize, out: &mut [f32]) {
+    let needed = (layer.outputs - 1) * stride + count.next_multiple_of(LANES);
+    assert!(out.len() >= needed, "the result fits its rows");
+    let rows = source.checked(layer.inputs, count);
+    // SAFETY: there is a proof of the instructions, and room, as checked above.
+    unsafe { tail_row(layer, rows, source.plane, count, stride, out.as_mut_ptr()) }
+}
+
+/// # Safety
+/// The instructions are there; whole vectors, and two pixels more, can be read, whole vectors be written.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn tail_row(layer: &Layer, rows: [*const u8; 3], plane: usize, count: usize, stride: usize, out: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for first in (0..layer.outputs).step_by(TAIL) {
+            blocks!(count, WIDEST, x, [1 2 3 4 5 6], |V| {
+                let sums = sums::<TAIL, V>(layer, first, rows, plane, x);
+                for o in 0..TAIL {
+                    let factor = _mm512_set1_ps(layer.factor[first + o]);
+                    for v in 0..V {
+                        let sum = _mm512_sub_ps(_mm512_castsi512_ps(sums[o][v]), _mm512_set1_ps(FAR));
+                        let value = _mm512_mul_ps(sum, factor);
+                        _mm512_storeu_ps(out.add((first + o) * stride + x + v * LANES), value);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A row of the picture from the rows of outputs that it is made of, one after the other: their pixels take turns, and to
+/// each the one of the input is added in which it lies. There is room in `row` for whole vectors.
+pub fn shuffle(proof: Avx512, planes: &[f32], scale: usize, input: &[f32], row: &mut [f32]) {
+    let stride = planes.len() / scale;
+    let whole = input.len().next_multiple_of(LANES);
+    assert!(stride >= whole && row.len() >= scale * whole, "the pixels fit the row");
+    // SAFETY: there is a proof of the instructions, and room, as checked above.
+    unsafe {
+        match scale {
+            2 => shuffle_row::<2>(proof, planes.as_ptr(), stride, input, row.as_mut_ptr()),
+            3 => shuffle_row::<3>(proof, planes.as_ptr(), stride, input, row.as_mut_ptr()),
+            _ => shuffle_row::<4>(proof, planes.as_ptr(), stride, input, row.as_mut_ptr()),
+        }
+    }
+}
+
+/// # Safety
+/// The instructions are there; whole vectors can be read from `S` planes, and `S` be written for each of the input.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn shuffle_row<const S: usize>(proof: Avx512, planes: *const f32, stride: usize, input: &[f32], row: *mut f32) {
+    for x in (0..input.len()).step_by(LANES) {
+        // SAFETY: the caller's promise; of the input nothing is read beyond its end.
+        unsafe {
+            let here = (1_u32 << (input.len() - x).min(LANES)) - 1;
+            let nearest = _mm512_maskz_loadu_ps(here as u16, input.as_ptr().add(x));
+            let mut sums = [_mm512_setzero_ps(); S];
+            for j in 0..S {
+                sums[j] = _mm512_add_ps(_mm512_loadu_ps(planes.add(j * stride + x)), nearest);
+            }
+            let to = row.add(S * x);
+            match sums[..] {
+                [a, b] => store_in_turns(proof, a, b, to),
+                [a, b, c, d] => {
+                    let ((ac, ac_high), (bd, bd_high)) = (proof.interleave(a, c), proof.interleave(b, d));
+                    store_in_turns(proof, ac, bd, to);
+                    store_in_turns(proof, ac_high, bd_high, to.add(2 * LANES));
+                }
+                _ => {
+                    for j in 0..S {
+                        let mut lanes = [0.0; LANES];
+                        _mm512_storeu_ps(lanes.as_mut_ptr(), sums[j]);
+                        for i in 0..LANES {
+                            *to.add(S * i + j) = lanes[i];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Two vectors are writable at `to`.
+#[inline(always)]
+unsafe fn store_in_turns(proof: Avx512, a: __m512, b: __m512, to: *mut f32) {
+    let (low, high) = proof.interleave(a, b);
+    // SAFETY: the caller's promise.
+    unsafe {
+        _mm512_storeu_ps(to, low);
+        _mm512_storeu_ps(to.add(LANES), high);
+    }
+}

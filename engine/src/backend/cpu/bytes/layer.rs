@@ -1,0 +1,87 @@
+//! A layer's weights as the kernels read them.
+
+use super::QUAD;
+use crate::network::{Conv, IntegerConv};
+
+/// Taps of a kernel.
+pub const TAPS: usize = 9;
+/// Outputs of a body layer, and of the first, that are computed together.
+pub const BODY: usize = 8;
+/// Outputs of the last layer that are computed together.
+pub const TAIL: usize = 4;
+
+/// Channels of a layer's result with those that fill up groups.
+pub fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(BODY)
+}
+
+/// A 3x3 convolution of bytes.
+pub struct Layer {
+    /// `[outputs / group][inputs][TAPS][group]`, each four bytes for four channels in.
+    pub weights: Vec<i32>,
+    /// Where the sum of each output begins.
+    pub bias: Vec<i32>,
+    /// What makes steps of the sum of each output.
+    pub factor: Vec<f32>,
+    /// Groups of four channels in.
+    pub inputs: usize,
+    /// Channels out, those that fill up groups included.
+    pub outputs: usize,
+}
+
+impl Layer {
+    /// A layer in the middle.
+    pub fn body(conv: &IntegerConv) -> Self {
+        Self::new(conv, BODY)
+    }
+
+    /// The last layer.
+    pub fn tail(conv: &IntegerConv) -> Self {
+        Self::new(conv, TAIL)
+    }
+
+    fn new(conv: &IntegerConv, group: usize) -> Self {
+        let (inputs, outputs) = (padded(conv.cin) / QUAD, conv.cout.next_multiple_of(group));
+        let mut bytes = vec![[0_u8; QUAD]; outputs * inputs * TAPS];
+        for (i, kernel) in conv.weight.as_chunks::<TAPS>().0.iter().enumerate() {
+            let (o, c) = (i / conv.cin, i % conv.cin);
+            for (tap, weight) in kernel.iter().enumerate() {
+                let place = (o / group * inputs + c / QUAD) * TAPS + tap;
+                bytes[place * group + o % group][c % QUAD] = weight.cast_unsigned();
+            }
+        }
+        let (mut bias, mut factor) = (conv.bias.clone(), conv.factor.clone());
+        bias.resize(outputs, 0);
+        factor.resize(outputs, 0.0);
+        Self { weights: bytes.into_iter().map(i32::from_le_bytes).collect(), bias, factor, inputs, outputs }
+    }
+}
+
+/// A 3x3 convolution of one plane of f32.
+pub struct Head {
+    /// `[outputs / BODY][TAPS][BODY]`.
+    pub weights: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+impl Head {
+    /// Of a convolution with one channel in.
+    pub fn new(conv: &Conv) -> Self {
+        assert!(conv.cin == 1 && conv.kernel == 3, "it begins with a plane");
+        let outputs = padded(conv.cout);
+        let mut weights = vec![0.0; outputs * TAPS];
+        for (o, kernel) in conv.weight.as_chunks::<TAPS>().0.iter().enumerate() {
+            for (tap, &weight) in kernel.iter().enumerate() {
+                weights[(o / BODY * TAPS + tap) * BODY + o % BODY] = weight;
+            }
+        }
+        let mut bias = conv.bias.clone();
+        bias.resize(outputs, 0.0);
+        Self { weights, bias }
+    }
+
+    /// Channels out, those that fill up groups included.
+    pub fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+}

@@ -1,0 +1,106 @@
+//! Luma networks in bytes, by the dot product of u8 and i8 (AVX-512 with VNNI): four channels of a pixel at once.
+//!
+//! As in `chain` a frame is cut into strips of columns and bands of rows, and every layer keeps no more rows than the next
+//! one looks at; here a step is one row, and layer l is l rows behind the first. All layers of a cell compute the same
+//! columns. What lies beyond the cell is garbage that grows by a pixel a layer from its edges inward, so a cell is that much
+//! wider than its part of the result. Sums are exact: nothing depends on the cells.
+
+mod cell;
+mod kernels;
+mod layer;
+
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use self::cell::{Cell, Room};
+use self::layer::{Head, Layer};
+use super::dispatch::{Isa, Level};
+use super::pool::Workers;
+use super::simd::Avx512;
+use super::{RowNetwork, RowRunner};
+use crate::frame::convert::Rows;
+use crate::network::{Network, Quantized};
+use crate::tensor::Tensor;
+
+/// Channels that lie side by side, those of one product.
+const QUAD: usize = 4;
+/// Pixels of a vector.
+const LANES: usize = 16;
+/// Bytes of the rings of a strip: half of the smallest second-level cache that comes with VNNI.
+const RINGS: usize = 1 << 19;
+/// Rows that the next layer looks at.
+const SEEN: usize = 3;
+
+/// A luma network in its integer form.
+pub struct Bytes {
+    proof: Avx512,
+    scale: usize,
+    head: Head,
+    layers: Vec<Layer>,
+    tail: Layer,
+    /// What the first layer's results, by channel, are multiplied by when they are added to the last but one's.
+    skip: Option<Vec<f32>>,
+}
+
+impl Bytes {
+    /// None for a network that has no integer form, and on other instruction sets.
+    pub fn new(isa: Isa, network: &Network) -> Option<Self> {
+        let Level::Avx512(proof) = isa.0 else { return None };
+        let Quantized { head, body, tail, skip } = network.quantized().filter(|_| proof.vnni())?;
+        Some(Self {
+            proof,
+            scale: network.scale,
+            head: Head::new(&head),
+            layers: body.iter().map(Layer::body).collect(),
+            tail: Layer::tail(&tail),
+            skip: skip.map(|mut ratio| {
+                ratio.resize(layer::padded(head.cout), 0.0);
+                ratio
+            }),
+        })
+    }
+
+    /// Steps from the first layer to the last: as many pixels at the edges of a cell are garbage there.
+    fn depth(&self) -> usize {
+        self.layers.len() + 1
+    }
+
+    /// Channels, and rows that are kept, of each layer's result but the last's.
+    fn rings(&self) -> impl Iterator<Item = (usize, usize)> {
+        let outputs = self.layers.iter().map(|layer| layer.outputs);
+        std::iter::once(self.head.outputs()).chain(outputs).enumerate().map(|(i, channels)| {
+            // What is added to the last of the layers waits until that is there.
+            let kept = if self.skip.is_some() && i == 0 { self.layers.len() + 1 } else { 0 };
+            (channels, kept.max(SEEN))
+        })
+    }
+
+    /// The most pixels of a strip's width, a multiple of a vector's.
+    fn strip(&self) -> usize {
+        let pixel: usize = self.rings().map(|(channels, depth)| channels * depth).sum();
+        (RINGS / pixel).next_multiple_of(LANES)
+    }
+
+    /// Computes a frame.
+    ///
+    /// # Panics
+    /// If the result does not fit, or a room is not for this network.
+    fn run(&self, workers: &Workers<Room>, input: &Tensor, output: &dyn Rows) {
+        let columns = input.width.div_ceil(LANES);
+        let (bands, strips) = (workers.count().min(input.height), input.width.div_ceil(self.strip()));
+        workers.each(bands * strips, |task, room| {
+            let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
+            let (rows, columns) = (part(task / strips, bands, input.height), part(task % strips, strips, columns));
+            let columns = columns.start * LANES..(columns.end * LANES).min(input.width);
+            Cell { network: self, input, rows, columns, output }.run(room);
+        });
+    }
+}
+
+impl RowNetwork for Bytes {
+    fn start(self: Arc<Self>, pool: Arc<ThreadPool>) -> RowRunner {
+        let workers = Workers::new(pool, || Room::new(&self));
+        Box::new(move |input: &Tensor, output: &dyn Rows| self.run(&workers, input, output))
+    }
+}
