@@ -3,8 +3,9 @@
 #![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
-use super::layer::{BODY, Head, Layer, TAIL, TAPS};
+use super::layer::{BODY, FAR, Head, Layer, TAIL, TAPS};
 use super::{LANES, QUAD};
 use crate::backend::cpu::simd::{Avx512, Simd as _};
 use crate::network::LIMIT;
@@ -15,10 +16,6 @@ const VECTOR: usize = LANES * QUAD;
 const WIDE: usize = 3;
 /// The same for the last layer, which computes fewer outputs together.
 const WIDEST: usize = 6;
-
-/// Sums are added to the bits of this number, whose lowest one counts 1: so they become floats by themselves, this much too
-/// large. They stay below 2^22.
-const FAR: f32 = 1.5 * (1 << 23) as f32;
 
 /// The three rows that a row of a layer is made of, each from the pixel to the left of the first on.
 #[derive(Clone, Copy)]
@@ -95,7 +92,9 @@ unsafe fn head_block<const V: usize>(
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); V]; BODY];
         for o in 0..BODY {
-            sums[o] = [_mm512_set1_ps(bias[o]); V];
+            for v in 0..V {
+                sums[o][v] = _mm512_set1_ps(bias[o]);
+            }
         }
         for tap in 0..TAPS {
             let from = rows[tap / 3].add(x + tap % 3);
@@ -112,13 +111,13 @@ unsafe fn head_block<const V: usize>(
         }
         // There is no bound to what comes in.
         let most = _mm512_set1_ps(LIMIT.into());
-        for o in (0..BODY).step_by(QUAD) {
+        for q in 0..BODY / QUAD {
             for v in 0..V {
                 let mut quad = [_mm512_setzero_si512(); QUAD];
                 for i in 0..QUAD {
-                    quad[i] = _mm512_cvtps_epi32(_mm512_min_ps(sums[o + i][v], most));
+                    quad[i] = _mm512_cvtps_epi32(_mm512_min_ps(sums[q * QUAD + i][v], most));
                 }
-                let to = out.add(o / QUAD * plane + x * QUAD + v * VECTOR);
+                let to = out.add(q * plane + x * QUAD + v * VECTOR);
                 _mm512_storeu_si512(to.cast(), pack(quad));
             }
         }
@@ -141,24 +140,33 @@ pub fn body(
     let out = out.as_mut_ptr();
     // SAFETY: there is a proof of the instructions, and room, as checked above and here.
     unsafe {
-        match added {
-            Some((row, ratio)) => {
-                assert!(row.len() >= needed && ratio.len() >= layer.outputs, "every result has something added");
-                body_row(layer, rows, plane, Some((row.as_ptr(), ratio.as_ptr())), count, out);
-            }
-            None => body_row(layer, rows, plane, None, count, out),
+        if let Some((row, ratio)) = added {
+            assert!(row.len() >= needed && ratio.len() >= layer.outputs, "every result has something added");
+            let added = Added { row: row.as_ptr(), ratio: ratio.as_ptr() };
+            body_row::<true>(layer, rows, plane, added, count, out);
+        } else {
+            let added = Added { row: std::ptr::null(), ratio: std::ptr::null() };
+            body_row::<false>(layer, rows, plane, added, count, out);
         }
     }
+}
+
+/// What is added to the results of a layer; null where nothing is.
+#[derive(Clone, Copy)]
+struct Added {
+    row: *const u8,
+    /// Of each channel.
+    ratio: *const f32,
 }
 
 /// # Safety
 /// The instructions are there; whole vectors, and two pixels more, can be read, whole vectors be written.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn body_row(
+unsafe fn body_row<const ADD: bool>(
     layer: &Layer,
     rows: [*const u8; 3],
     plane: usize,
-    added: Option<(*const u8, *const f32)>,
+    added: Added,
     count: usize,
     out: *mut u8,
 ) {
@@ -166,10 +174,10 @@ unsafe fn body_row(
     unsafe {
         blocks!(count, WIDE, x, [1 2 3], |V| {
             for first in (0..layer.outputs).step_by(BODY) {
-                let sums = sums::<BODY, V>(layer, first, rows, plane, x);
                 let at = first / QUAD * plane + x * QUAD;
-                let added = added.map(|(row, ratio)| (row.add(at), ratio.add(first)));
-                finish::<V>(sums, &layer.factor[first..], added, plane, out.add(at));
+                let added = Added { row: added.row.wrapping_add(at), ratio: added.ratio };
+                let sums = sums::<BODY, V>(layer, first, rows, plane, x);
+                finish::<V, ADD>(&sums, layer, first, added, plane, out.add(at));
             }
         });
     }
@@ -191,14 +199,18 @@ unsafe fn sums<const O: usize, const V: usize>(
     let mut weights = layer.weights[first * layer.inputs * TAPS..][..O * layer.inputs * TAPS].as_ptr();
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sums = [[_mm512_setzero_si512(); V]; O];
+        // Zeros, to be overwritten, would become a call that fills memory.
+        let mut start = MaybeUninit::<[[__m512i; V]; O]>::uninit();
         for o in 0..O {
-            sums[o] = [_mm512_set1_epi32(bias[o] + FAR.to_bits().cast_signed()); V];
+            for v in 0..V {
+                start.as_mut_ptr().cast::<__m512i>().add(o * V + v).write(_mm512_set1_epi32(bias[o]));
+            }
         }
+        let mut sums = start.assume_init();
         for input in 0..layer.inputs {
-            for row in rows {
+            for row in 0..3 {
                 for tap in 0..3 {
-                    let from = row.add(input * plane + (x + tap) * QUAD);
+                    let from = rows[row].add(input * plane + (x + tap) * QUAD);
                     let mut pixels = [_mm512_setzero_si512(); V];
                     for v in 0..V {
                         pixels[v] = _mm512_loadu_si512(from.add(v * VECTOR).cast());
@@ -217,30 +229,32 @@ unsafe fn sums<const O: usize, const V: usize>(
     }
 }
 
-/// Makes bytes of sums: of [`BODY`] outputs, four to a plane.
+/// Makes bytes of sums: of [`BODY`] outputs from `first` on, four to a plane.
 ///
 /// # Safety
 /// The instructions are there; `V` vectors can be read of two planes, if there is something to add, and be written.
 #[inline(always)]
-unsafe fn finish<const V: usize>(
-    sums: [[__m512i; V]; BODY],
-    factor: &[f32],
-    added: Option<(*const u8, *const f32)>,
+unsafe fn finish<const V: usize, const ADD: bool>(
+    sums: &[[__m512i; V]; BODY],
+    layer: &Layer,
+    first: usize,
+    added: Added,
     plane: usize,
     out: *mut u8,
 ) {
-    let factor = &factor[..BODY];
-    for o in (0..BODY).step_by(QUAD) {
+    let (factor, rest) = (&layer.factor[first..first + BODY], &layer.rest[first..first + BODY]);
+    for q in 0..BODY / QUAD {
         for v in 0..V {
             // SAFETY: the caller's promise.
             unsafe {
-                let at = o / QUAD * plane + v * VECTOR;
+                let at = q * plane + v * VECTOR;
                 let mut quad = [_mm512_setzero_si512(); QUAD];
                 for i in 0..QUAD {
-                    let (sum, factor) = (sums[o + i][v], _mm512_set1_ps(factor[o + i]));
-                    quad[i] = match added {
-                        Some((row, ratio)) => add(sum, factor, row.add(at), i, *ratio.add(o + i)),
-                        None => rounded(sum, factor),
+                    let o = q * QUAD + i;
+                    quad[i] = if ADD {
+                        add(sums[o][v], factor[o], added.row.add(at), i, *added.ratio.add(first + o))
+                    } else {
+                        rounded(sums[o][v], factor[o], rest[o])
                     };
                 }
                 _mm512_storeu_si512(out.add(at).cast(), pack(quad));
@@ -250,18 +264,16 @@ unsafe fn finish<const V: usize>(
 }
 
 /// The nearest integers to sums times their factor. The sums are far from zero already, see [`FAR`], and so is each product
-/// once `FAR - factor * FAR`, a whole number by the rule of `network::quantized` for factors, is added: by one rounding.
+/// once the rest of it is added: by one rounding.
 ///
 /// # Safety
 /// The instructions are there.
 #[inline(always)]
-unsafe fn rounded(sum: __m512i, factor: __m512) -> __m512i {
+unsafe fn rounded(sum: __m512i, factor: f32, rest: f32) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
-        let far = _mm512_set1_ps(FAR);
-        let rest = _mm512_fnmadd_ps(factor, far, far);
-        let near = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), factor, rest);
-        _mm512_sub_epi32(_mm512_castps_si512(near), _mm512_castps_si512(far))
+        let near = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(factor), _mm512_set1_ps(rest));
+        _mm512_sub_epi32(_mm512_castps_si512(near), _mm512_castps_si512(_mm512_set1_ps(FAR)))
     }
 }
 
@@ -270,11 +282,11 @@ unsafe fn rounded(sum: __m512i, factor: __m512) -> __m512i {
 /// # Safety
 /// The instructions are there, a vector is readable there.
 #[inline(always)]
-unsafe fn add(sum: __m512i, factor: __m512, row: *const u8, i: usize, ratio: f32) -> __m512i {
+unsafe fn add(sum: __m512i, factor: f32, row: *const u8, i: usize, ratio: f32) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
         let sum = _mm512_sub_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps(FAR));
-        let value = _mm512_max_ps(_mm512_mul_ps(sum, factor), _mm512_setzero_ps());
+        let value = _mm512_max_ps(_mm512_mul_ps(sum, _mm512_set1_ps(factor)), _mm512_setzero_ps());
         let shift = _mm_cvtsi32_si128(8 * i as i32);
         let held = _mm512_srl_epi32(_mm512_loadu_si512(row.cast()), shift);
         let held = _mm512_cvtepi32_ps(_mm512_and_si512(held, _mm512_set1_epi32(0xff)));

@@ -10,6 +10,10 @@ pub const BODY: usize = 8;
 /// Outputs of the last layer that are computed together.
 pub const TAIL: usize = 4;
 
+/// Sums are added to the bits of this number, whose lowest one counts 1: so they become floats by themselves, this much too
+/// large. They stay below 2^22.
+pub const FAR: f32 = 1.5 * (1 << 23) as f32;
+
 /// Channels of a layer's result with those that fill up groups.
 pub fn padded(channels: usize) -> usize {
     channels.next_multiple_of(BODY)
@@ -19,10 +23,12 @@ pub fn padded(channels: usize) -> usize {
 pub struct Layer {
     /// `[outputs / group][inputs][TAPS][group]`, each four bytes for four channels in.
     pub weights: Vec<i32>,
-    /// Where the sum of each output begins.
+    /// Where the sum of each output begins, from [`FAR`] on.
     pub bias: Vec<i32>,
     /// What makes steps of the sum of each output.
     pub factor: Vec<f32>,
+    /// What makes [`FAR`] again of that product's: a whole number in layers with ReLU, see `network::quantized`.
+    pub rest: Vec<f32>,
     /// Groups of four channels in.
     pub inputs: usize,
     /// Channels out, those that fill up groups included.
@@ -53,7 +59,14 @@ impl Layer {
         let (mut bias, mut factor) = (conv.bias.clone(), conv.factor.clone());
         bias.resize(outputs, 0);
         factor.resize(outputs, 0.0);
-        Self { weights: bytes.into_iter().map(i32::from_le_bytes).collect(), bias, factor, inputs, outputs }
+        Self {
+            weights: bytes.into_iter().map(i32::from_le_bytes).collect(),
+            bias: bias.into_iter().map(|bias| bias + FAR.to_bits().cast_signed()).collect(),
+            rest: factor.iter().map(|factor| FAR - factor * FAR).collect(),
+            factor,
+            inputs,
+            outputs,
+        }
     }
 }
 
