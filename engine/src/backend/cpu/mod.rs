@@ -168,7 +168,7 @@ impl Cpu {
 /// A luma network in integers; None where it has no such form.
 fn integers(isa: Isa, network: &Network) -> Option<Arc<dyn RowNetwork>> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(bytes) = bytes::Bytes::new(isa, network) {
+    if let Some(bytes) = bytes::Bytes::new(isa, network).filter(bytes::Bytes::pays) {
         return Some(Arc::new(bytes));
     }
     Some(Arc::new(Chain::integers(isa, network)?))

@@ -8,6 +8,7 @@
 mod cell;
 mod kernels;
 mod layer;
+mod pace;
 
 use std::sync::Arc;
 
@@ -59,6 +60,12 @@ impl Bytes {
                 ratio
             }),
         })
+    }
+
+    /// Whether it is likely to be faster here than a Winograd convolution, which has half as many products, of twice the
+    /// bits, and many sums besides (with 32 channels: 105 in place of 88 ms for 1280x720 on a Zen 4).
+    pub fn pays(&self) -> bool {
+        self.head.outputs() <= LANES || pace::multiplies_as_it_adds(self.proof)
     }
 
     /// Steps from the first layer to the last: as many pixels at the edges of a cell are garbage there.
