@@ -27,7 +27,7 @@ ISAS = {
     "avxvnni": Isa((*AVX2, "avx_vnni"), "avxvnni", "AVX2_VNNI", "avx2"),
     "avx512": Isa(AVX512, "avx512", "AVX512_CORE", "avx512"),
     "avx512vnni": Isa(AVX512_VNNI, "avx512vnni", "AVX512_CORE_VNNI", "avx512"),
-    "amx": Isa(AMX, "avx512vnni", "AVX512_CORE_AMX", "avx512"),
+    "amx": Isa(AMX, "avx512bf16", "AVX512_CORE_AMX", "avx512"),
 }
 UNCAPPED = "onnxruntime and ncnn cannot be held to it and run on all that there is"
 

@@ -26,12 +26,15 @@ pub struct Tolerance {
 impl Tolerance {
     /// The bound of a case. `family` is the network's, or `op`.
     ///
-    /// A backend that takes bf16 computes it in f32. Vectors have no `activations`, so that int8 is refused.
+    /// In bf16 the CPU computes 1x1 convolutions, and luma and DLSN wholly in f32: seen were 1.3e-2 and 52 dB, of operators
+    /// 3.3e-3. Vectors have no `activations`, so that int8 is refused.
     /// In f16 one hash code of DLSN that flips moves every later token of its round, so that only the PSNR can be bounded.
     pub fn of(backend: BackendKind, precision: Precision, family: &str) -> Self {
         let half = precision == Precision::F16 || backend == BackendKind::Cuda && precision == Precision::Auto;
         let (max_error, psnr) = match (backend, precision, family) {
             (BackendKind::Reference, ..) => (2e-5, 0.0),
+            (BackendKind::Cpu, Precision::Bf16, "sdan" | "dlgsanet") => (3e-2, 48.0),
+            (BackendKind::Cpu, Precision::Bf16, "op") => (1e-2, 0.0),
             _ if !half => (1e-4, 0.0),
             // Sums in f16, too, where the device is faster at them: never more than one code of 8 bits.
             (_, Precision::Auto, "luma") => (1.0 / 255.0, 62.0),
@@ -297,11 +300,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bf16_is_held_to_what_f32_is() {
-        for family in ["luma", "sdan", "dlsn", "op"] {
+    fn bf16_is_held_to_what_f32_is_where_it_is_that() {
+        for (family, same) in [("luma", true), ("sdan", false), ("dlgsanet", false), ("dlsn", true), ("op", false)] {
             let of = |precision| Tolerance::of(BackendKind::Cpu, precision, family);
-            assert_eq!(of(Precision::Bf16), of(Precision::F32));
-            assert_ne!(of(Precision::Bf16), of(Precision::F16));
+            assert_eq!(of(Precision::Bf16) == of(Precision::F32), same, "{family}");
+            assert!(of(Precision::Bf16).max_error >= of(Precision::F32).max_error, "{family}");
         }
     }
 

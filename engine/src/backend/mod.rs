@@ -63,10 +63,10 @@ pub enum Precision {
     F32,
     /// 16-bit floats with sums in 32 bits.
     F16,
-    /// At least as exact as 16-bit floats with 8 bits of mantissa. No processor that is known here computes faster in them
-    /// than in f32, which is what the CPU takes.
+    /// At least as exact as 16-bit floats with 8 bits of mantissa: the CPU rounds to them what its dot products of pairs take,
+    /// in 1x1 convolutions, and computes all else in f32.
     Bf16,
-    /// Integers: results of layers in 481 steps, weights in 455, exact sums.
+    /// Integers: results of layers and weights in bytes, exact sums.
     Int8,
 }
 

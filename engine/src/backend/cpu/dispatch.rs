@@ -32,7 +32,7 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = [Avx2::detect(), Avx2::detect_vnni()].into_iter().flatten();
-            let avx512 = [Avx512::detect(), Avx512::detect_vnni()].into_iter().flatten();
+            let avx512 = [Avx512::detect(), Avx512::detect_vnni(), Avx512::detect_bf16()].into_iter().flatten();
             all.extend(
                 avx2.map(|proof| Self(Level::Avx2(proof))).chain(avx512.map(|proof| Self(Level::Avx512(proof)))),
             );
@@ -71,7 +71,18 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(proof) => ["avx2", "avxvnni"][proof.vnni() as usize],
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(proof) => ["avx512", "avx512vnni"][proof.vnni() as usize],
+            Level::Avx512(proof) => {
+                ["avx512", "avx512vnni", "avx512bf16"][proof.vnni() as usize + proof.bf16() as usize]
+            }
+        }
+    }
+
+    /// Whether it multiplies bf16 faster than f32.
+    pub const fn bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(proof) => proof.bf16(),
+            _ => false,
         }
     }
 

@@ -58,9 +58,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a network for frames of that size and that many threads.
-    pub fn new(isa: Isa, threads: usize, network: &Network, height: usize, width: usize) -> Self {
-        let program = Program::new(network, height, width);
+    /// Prepares a network for frames of that size and that many threads, with 1x1 convolutions in bf16 where asked for.
+    pub fn new((isa, bfloat): (Isa, bool), threads: usize, network: &Network, (height, width): (usize, usize)) -> Self {
+        let program = Program::new(network, height, width, bfloat);
         let layout = Layout::new(&program, threads);
         Self { name: network.name.clone(), isa, program, layout, height, width }
     }
@@ -258,6 +258,7 @@ fn scratch(program: &Program) -> usize {
     let kernels = program.ops.iter().filter_map(|op| match &op.kernel {
         Kernel::Row(RowKernel::DynamicFilter(p)) => Some(p.scratch()),
         Kernel::Row(RowKernel::Vertical(p, ..)) => Some(p.scratch()),
+        Kernel::Row(RowKernel::Bfloat(p, ..)) => Some(p.scratch()),
         _ => None,
     });
     let norms = program.states.iter().filter_map(|state| match state {

@@ -62,6 +62,7 @@ impl Program {
         match &mut fused.kernel {
             Kernel::Row(
                 RowKernel::Conv(_, _, slot @ None)
+                | RowKernel::Bfloat(_, _, slot @ None)
                 | RowKernel::Vertical(_, _, slot @ None)
                 | RowKernel::Windows(_, slot @ None),
             ) => *slot = what,
@@ -89,10 +90,10 @@ mod tests {
     use super::*;
     use crate::network::{Network, Preset};
 
-    fn elementwise(name: &str) -> usize {
+    fn elementwise(name: &str, bfloat: bool) -> usize {
         let preset = Preset::named(2).into_iter().find(|(n, _)| *n == name).map(|(_, preset)| preset);
         let network = Network::random(preset.expect("a preset has that name"), 2, 1);
-        let program = Program::new(&network, 32, 32);
+        let program = Program::new(&network, 32, 32, bfloat);
         let left = |op: &&Op| matches!(&op.kernel, Kernel::Row(RowKernel::Elementwise(kernel)) if !matches!(kernel, Elementwise::Shift(_)));
         program.ops.iter().filter(left).count()
     }
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn no_sum_or_product_is_left_where_a_convolution_makes_a_part_of_it() {
         for name in ["sdan", "sdan-small", "dlgsanet-tiny", "dlsn-light"] {
-            assert_eq!(elementwise(name), 0, "{name}");
+            assert_eq!((elementwise(name, false), elementwise(name, true)), (0, 0), "{name}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Takes blocks apart into operations on rows, and the few that need a whole frame.
 
 use super::fuse::Fused;
+use super::kernels::bfloat::BfloatConv;
 use super::kernels::conv::PackedConv;
 use super::kernels::dynamic::DynamicFilter;
 use super::kernels::elementwise::Elementwise;
@@ -55,6 +56,8 @@ pub enum RowKernel {
     Import,
     /// Over the channels of all inputs but the one that is fused.
     Conv(PackedConv, Activation, Option<Fused>),
+    /// The same in bf16.
+    Bfloat(BfloatConv, Activation, Option<Fused>),
     /// The same in blocks of rows.
     Vertical(Vertical, Activation, Option<Fused>),
     /// Of the first input.
@@ -177,9 +180,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// Takes a network apart.
-    pub fn new(network: &Network, height: usize, width: usize) -> Self {
-        let mut b = Lowering { program: Self::default(), step: 0, map: vec![usize::MAX; network.values] };
+    /// Takes a network apart; its 1x1 convolutions are computed in bf16 where that is asked for.
+    pub fn new(network: &Network, height: usize, width: usize, bfloat: bool) -> Self {
+        let mut b = Lowering { program: Self::default(), step: 0, map: vec![usize::MAX; network.values], bfloat };
         b.map[0] = b.value(network.channels, height, width);
         let import = Op { step: 0, kernel: Kernel::Row(RowKernel::Import), inputs: vec![], output: Some(b.map[0]) };
         b.program.ops.push(import);
@@ -210,6 +213,8 @@ struct Lowering {
     step: usize,
     /// The value that stands for each value of the network.
     map: Vec<usize>,
+    /// Whether bf16 is asked for.
+    bfloat: bool,
 }
 
 impl Lowering {
@@ -242,6 +247,9 @@ impl Lowering {
     fn conv(&mut self, p: &Conv, inputs: &[View]) -> usize {
         if p.kernel == 3 && p.cin.min(p.cout) >= MANY {
             return self.row(RowKernel::Vertical(Vertical::new(p), p.activation, None), inputs, p.cout);
+        }
+        if let Some(packed) = BfloatConv::new(p).filter(|_| self.bfloat) {
+            return self.row(RowKernel::Bfloat(packed, p.activation, None), inputs, p.cout);
         }
         self.direct_conv(p, inputs)
     }

@@ -38,7 +38,7 @@ use crate::Error;
 use crate::frame::VideoInfo;
 use crate::frame::convert::{PlaneRows, Rows};
 use crate::model::Model;
-use crate::network::Network;
+use crate::network::{Block, Network};
 use crate::tensor::Tensor;
 
 /// The CPU backend.
@@ -60,6 +60,8 @@ struct Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbers {
     Floats,
+    /// Floats, and bf16 where that is faster.
+    Bfloats,
     Integers,
 }
 
@@ -105,7 +107,7 @@ type RowRunner = Box<dyn FnMut(&Tensor, &dyn Rows) + Send>;
 
 impl Cpu {
     /// With that many threads; 0 takes as many as the process may use. The environment variable `SRUP_CPU` names an
-    /// instruction set (`portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`); without it the strongest is taken.
+    /// instruction set (`portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `avx512bf16`); without it the strongest is taken.
     ///
     /// # Errors
     /// [`Error::Backend`] if `SRUP_CPU` names what is not there, or threads cannot be started.
@@ -136,16 +138,37 @@ impl Cpu {
         ready
     }
 
-    fn prepare(&self, network: &Network, (height, width): (usize, usize), numbers: Numbers) -> Ready {
+    fn prepare(&self, network: &Network, size: (usize, usize), numbers: Numbers) -> Ready {
         let chain = match numbers {
             Numbers::Integers => integers(self.isa, network),
-            Numbers::Floats => Chain::floats(self.isa, network).map(|chain| Arc::new(chain) as Arc<dyn RowNetwork>),
+            Numbers::Floats | Numbers::Bfloats => {
+                Chain::floats(self.isa, network).map(|chain| Arc::new(chain) as Arc<dyn RowNetwork>)
+            }
         };
         let chain = chain.map(Ready::Rows);
         chain.unwrap_or_else(|| {
             let threads = self.pool.current_num_threads();
-            Ready::Program(Arc::new(Prepared::new(self.isa, threads, network, height, width)))
+            let bfloat = numbers == Numbers::Bfloats;
+            Ready::Program(Arc::new(Prepared::new((self.isa, bfloat), threads, network, size)))
         })
+    }
+
+    /// The numbers for a network. Integers must be asked for unless they were measured to be as good, on pictures of 8 bits.
+    fn numbers(&self, network: &Network, precision: Precision, eight_bits: bool) -> Result<Numbers, Error> {
+        let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
+        match precision {
+            Precision::Auto if eight_bits && network.integers_are_as_good() => Ok(Numbers::Integers),
+            Precision::Bf16 if self.isa.bf16() && bfloats_help(network) => Ok(Numbers::Bfloats),
+            Precision::Auto | Precision::F32 | Precision::Bf16 => Ok(Numbers::Floats),
+            Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),
+            Precision::Int8 if !network.activations.is_empty() => Ok(Numbers::Integers),
+            Precision::Int8 if network.luma().is_some() => refuse(format!(
+                "the weights of {} do not say how large its layers' results become, which int8 needs; measure them with \
+                 training/calibrate.py or ask for precision auto",
+                network.name
+            )),
+            Precision::Int8 => refuse(format!("{} has no int8 form; ask for precision auto or f32", network.name)),
+        }
     }
 
     /// What computes the networks of a ladder; None stands for resampling.
@@ -187,7 +210,7 @@ impl Backend for Cpu {
         let size = (plan.input.height, plan.input.width);
         let ready = plan.ladder.iter().map(|model| match model {
             Model::Network(network) => {
-                let numbers = numbers(network, plan.precision, has_eight_bits(&plan.input))?;
+                let numbers = self.numbers(network, plan.precision, has_eight_bits(&plan.input))?;
                 Ok(Some(self.ready(network, size, numbers)))
             }
             Model::Resample(_) => Ok(None),
@@ -197,7 +220,7 @@ impl Backend for Cpu {
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
-        let ready = self.prepare(network, (input.height, input.width), numbers(network, precision, false)?);
+        let ready = self.prepare(network, (input.height, input.width), self.numbers(network, precision, false)?);
         let scale = network.scale;
         let mut output = Tensor::zeros(network.channels, scale * input.height, scale * input.width);
         self.engines(vec![Some(ready)])?.run(0, input, &mut output)?;
@@ -205,8 +228,9 @@ impl Backend for Cpu {
     }
 
     fn precision(&self, network: &Network, asked: Precision, input: &VideoInfo) -> Result<Precision, Error> {
-        Ok(match numbers(network, asked, has_eight_bits(input))? {
+        Ok(match self.numbers(network, asked, has_eight_bits(input))? {
             Numbers::Floats => Precision::F32,
+            Numbers::Bfloats => Precision::Bf16,
             Numbers::Integers => Precision::Int8,
         })
     }
@@ -265,19 +289,9 @@ fn has_eight_bits(input: &VideoInfo) -> bool {
     input.format.bits() == 8
 }
 
-/// The numbers for a network. Integers must be asked for unless they were measured to be as good, on pictures of 8 bits.
-fn numbers(network: &Network, precision: Precision, eight_bits: bool) -> Result<Numbers, Error> {
-    let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
-    match precision {
-        Precision::Auto if eight_bits && network.integers_are_as_good() => Ok(Numbers::Integers),
-        Precision::Auto | Precision::F32 | Precision::Bf16 => Ok(Numbers::Floats),
-        Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),
-        Precision::Int8 if !network.activations.is_empty() => Ok(Numbers::Integers),
-        Precision::Int8 if network.luma().is_some() => refuse(format!(
-            "the weights of {} do not say how large its layers' results become, which int8 needs; measure them with \
-             training/calibrate.py or ask for precision auto",
-            network.name
-        )),
-        Precision::Int8 => refuse(format!("{} has no int8 form; ask for precision auto or f32", network.name)),
-    }
+/// Whether bf16 makes a network faster, and does it no harm: Winograd's convolutions are as fast in f32, and hash codes tell
+/// apart what is very near.
+fn bfloats_help(network: &Network) -> bool {
+    network.luma().is_none()
+        && !network.steps.iter().any(|step| matches!(step.block, Block::GlobalLearnableAttention(_)))
 }

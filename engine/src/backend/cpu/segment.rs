@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::dispatch::Isa;
 use super::engine::State;
 use super::fuse::{Fused, Fusion};
+use super::kernels::bfloat;
 use super::kernels::conv::{After, Then as ConvThen, conv};
 use super::kernels::depthwise::{Then as DepthwiseThen, depthwise, depthwise_gate};
 use super::kernels::dynamic::dynamic_filter;
@@ -164,6 +165,10 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
         RowKernel::Conv(p, activation, fused) => {
             let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.lines) };
             conv(isa, inputs.taps.part(0, p.lines), p, 0..width, after, out);
+        }
+        RowKernel::Bfloat(p, activation, fused) => {
+            let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.cin) };
+            bfloat::conv(isa, inputs.taps.part(0, p.cin), p, after, scratch.as_mut_slice(), out);
         }
         RowKernel::Depthwise(p, Then::Gate) => depthwise_gate(isa, inputs.get(0), p, out),
         RowKernel::Depthwise(p, then) => {

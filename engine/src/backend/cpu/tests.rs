@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backend::reference;
+use crate::frame::{Colour, PixelFormat};
 use crate::network::{
     Activation, Block, Conv, DepthwiseConv, Dlgsanet, Dlsn, LayerNorm, Luma, Network, Preset, Sdan, Step,
 };
@@ -276,6 +277,28 @@ fn integers_are_the_same_to_the_bit_on_every_instruction_set() {
 }
 
 #[test]
+fn bf16_is_near_f32_and_is_taken_where_it_helps() {
+    for preset in small_presets() {
+        let helps = !matches!(preset, Preset::Luma(_) | Preset::Dlsn(_));
+        let network = Network::random(preset, 2, 7);
+        let picture = &pictures(network.channels, 33, 25)[3];
+        let info = VideoInfo::new(PixelFormat::Rgb, 25, 33, Colour::default()).unwrap();
+        for isa in Isa::all() {
+            let run =
+                |threads, precision| Cpu::with_isa(isa, threads).unwrap().run(&network, precision, picture).unwrap();
+            let (exact, made) = (run(1, Precision::F32), run(1, Precision::Bf16));
+            let worst = exact.data.iter().zip(&made.data).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            let range = exact.data.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            let taken = Cpu::with_isa(isa, 1).unwrap().precision(&network, Precision::Bf16, &info).unwrap();
+            assert_eq!(taken == Precision::Bf16, helps && isa.bf16(), "{} {}", network.name, isa.name());
+            assert_eq!(worst > 0.0, helps && isa.bf16(), "{} {}", network.name, isa.name());
+            assert!(worst <= 0.02 * range, "{} {}: {worst} of {range}", network.name, isa.name());
+            assert!(run(3, Precision::Bf16) == made, "{} {}: threads", network.name, isa.name());
+        }
+    }
+}
+
+#[test]
 fn integers_are_near_floats() {
     let mut network = calibrated(&Luma { width: 16, depth: 3, head_skip: true }, 2);
     // Nothing is cut off.
@@ -398,7 +421,7 @@ fn f16_is_refused_and_so_is_a_frame_beyond_memory() {
     assert!(text.contains("f32"), "{text}");
     let (_, preset) = Preset::named(2).into_iter().find(|(n, _)| *n == "dlsn-light").unwrap();
     let network = Network::random(preset, 2, 1);
-    let prepared = Prepared::new(cpu.isa, 1, &network, 16_384, 1 << 20);
+    let prepared = Prepared::new((cpu.isa, false), 1, &network, (16_384, 1 << 20));
     let text = match Room::new(cpu.pool.clone(), &[&prepared]) {
         Err(e) => e.to_string(),
         Ok(_) => panic!("no machine has terabytes"),

@@ -3,6 +3,8 @@
 //! Tile: 4 output channels by 3 vectors of pixels, 12 sums in registers (with 32 registers 4 by 4, and 8 by 3 for kernels of
 //! 3); per tap 3 loads and 4 broadcasts for 12 multiply-adds. The lines that a tile reads stay in the first-level cache over all output channels. Bound: multiply-adds.
 
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+
 use std::ops::Range;
 
 use super::{load_tile, tiles};
@@ -85,9 +87,7 @@ kernel! {
     /// Pixels `range` of one row: lines `[cin][kernel]` in, `[cout]` out. Up to a vector beyond the range is overwritten.
     pub fn conv<S>(s, taps: Taps<'_>, p: &PackedConv, range: Range<usize>, after: After<'_>, out: &mut [f32]) {
         check(&taps, p, &range, out.len());
-        if let Then::Add(other, _) | Then::AddTo(other, _) | Then::Mul(other) = after.then {
-            assert!(other.len() == p.cout && other.line() == taps.line(), "what is added has as many lines as comes out");
-        }
+        check_after(after, taps, p.cout);
         // SAFETY: all sizes have been compared.
         unsafe {
             if p.kernel == 1 {
@@ -114,6 +114,7 @@ unsafe fn row<S: Simd, const K: usize>(
 ) {
     let line = taps.line();
     let groups = p.cout.div_ceil(GROUP);
+    let channels = |group: usize| group * GROUP..p.cout.min((group + 1) * GROUP);
     tiles!(S::TILES[K / 2], [4, 3, 2, 1], S::LANES, range, |x, N| {
         let at = line.left + x;
         let mut group = 0;
@@ -122,15 +123,15 @@ unsafe fn row<S: Simd, const K: usize>(
                 // SAFETY: the caller's promise.
                 unsafe {
                     let [first, second] = pair::<S, K, N>(s, taps.pointers(), at, p, group);
-                    store(s, first, after, p, group, (line, at), out);
-                    store(s, second, after, p, group + 1, (line, at), out);
+                    store(s, first, after, channels(group), (line, at), out);
+                    store(s, second, after, channels(group + 1), (line, at), out);
                 }
                 group += 2;
             } else {
                 // SAFETY: the caller's promise.
                 unsafe {
                     let sums = tile::<S, K, N>(s, taps.pointers(), at, p, group);
-                    store(s, sums, after, p, group, (line, at), out);
+                    store(s, sums, after, channels(group), (line, at), out);
                 }
                 group += 1;
             }
@@ -138,32 +139,34 @@ unsafe fn row<S: Simd, const K: usize>(
     });
 }
 
-/// Writes a tile at `at` of its lines.
+/// Writes a tile of some output channels at `at` of its lines.
 ///
 /// # Safety
-/// What `check` checks; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too; what follows has a
+/// The output has room for these channels; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too; what follows has a
 /// line for every output channel.
 #[inline(always)]
-unsafe fn store<S: Simd, const N: usize>(
+pub(super) unsafe fn store<S: Simd, const N: usize>(
     s: S,
     mut sums: [[S::V; N]; GROUP],
     after: After<'_>,
-    p: &PackedConv,
-    group: usize,
+    channels: Range<usize>,
     (line, at): (Line, usize),
     out: &mut [f32],
 ) {
     activate(s, &mut sums, after.activation);
-    let (first, count) = (group * GROUP, GROUP.min(p.cout - group * GROUP));
+    let (first, count) = (channels.start, channels.len());
     // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
     unsafe {
-        combine(s, &mut sums, after.then, first..first + count, at);
+        combine(s, &mut sums, after.then, channels, at);
         let out = out.as_mut_ptr().add(first * line.stride + at);
-        for (o, sums) in sums.iter().enumerate().take(count) {
+        for o in 0..GROUP {
+            if o == count {
+                break;
+            }
             // The next tile's place: more lines than the processor's own prefetch follows, here and below.
             s.prefetch::<N>(out.wrapping_add(o * line.stride + N * S::LANES));
-            for (n, &v) in sums.iter().enumerate() {
-                s.store(out.add(o * line.stride + n * S::LANES), v);
+            for n in 0..N {
+                s.store(out.add(o * line.stride + n * S::LANES), sums[o][n]);
             }
         }
     }
@@ -187,17 +190,28 @@ pub(super) unsafe fn combine<S: Simd, const N: usize>(
         Then::Mul(other) => (other, s.splat(1.0)),
     };
     let lines = &other.pointers()[channels];
-    for (sums, &line) in sums.iter_mut().zip(lines) {
+    for o in 0..GROUP {
+        if o == lines.len() {
+            break;
+        }
         // SAFETY: the caller's promise.
-        let other: [S::V; N] = unsafe { load_tile(s, line.add(at)) };
-        s.prefetch::<N>(line.wrapping_add(at + N * S::LANES));
+        let other: [S::V; N] = unsafe { load_tile(s, lines[o].add(at)) };
+        s.prefetch::<N>(lines[o].wrapping_add(at + N * S::LANES));
         for n in 0..N {
-            sums[n] = match then {
-                Then::AddTo(..) => s.fma(sums[n], scale, other[n]),
-                Then::Mul(_) => s.mul(sums[n], other[n]),
-                Then::Add(..) | Then::Nothing => s.fma(other[n], scale, sums[n]),
+            sums[o][n] = match then {
+                Then::AddTo(..) => s.fma(sums[o][n], scale, other[n]),
+                Then::Mul(_) => s.mul(sums[o][n], other[n]),
+                Then::Add(..) | Then::Nothing => s.fma(other[n], scale, sums[o][n]),
             };
         }
+    }
+}
+
+/// # Panics
+/// If there is no line for every output channel to combine it with.
+pub(super) fn check_after(after: After<'_>, taps: Taps<'_>, cout: usize) {
+    if let Then::Add(other, _) | Then::AddTo(other, _) | Then::Mul(other) = after.then {
+        assert!(other.len() == cout && other.line() == taps.line(), "what is added has as many lines as comes out");
     }
 }
 
@@ -254,25 +268,22 @@ pub(super) unsafe fn pair<S: Simd, const K: usize, const N: usize>(
 #[inline(always)]
 fn bias<S: Simd, const N: usize>(s: S, p: &PackedConv, group: usize) -> [[S::V; N]; GROUP] {
     let mut sums = [[s.splat(0.0); N]; GROUP];
-    for (o, sums) in sums.iter_mut().enumerate() {
-        *sums = [s.splat(p.bias[group * GROUP + o]); N];
+    let bias = &p.bias[group * GROUP..][..GROUP];
+    for o in 0..GROUP {
+        sums[o] = [s.splat(bias[o]); N];
     }
     sums
 }
 
 #[inline(always)]
 pub(super) fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
-    match activation {
-        Activation::None => {}
-        Activation::Relu => {
-            for v in sums.as_flattened_mut() {
-                *v = s.max(s.splat(0.0), *v);
-            }
-        }
-        Activation::Gelu => {
-            for v in sums.as_flattened_mut() {
-                *v = gelu(s, *v);
-            }
+    for o in 0..GROUP {
+        for n in 0..N {
+            sums[o][n] = match activation {
+                Activation::None => sums[o][n],
+                Activation::Relu => s.max(s.splat(0.0), sums[o][n]),
+                Activation::Gelu => gelu(s, sums[o][n]),
+            };
         }
     }
 }

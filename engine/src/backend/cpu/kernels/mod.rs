@@ -2,6 +2,7 @@
 //! its vector or its band begins, so that neither the number of threads nor the cut of a frame changes any bit.
 
 pub mod attend;
+pub mod bfloat;
 pub mod conv;
 pub mod depthwise;
 pub mod dynamic;
@@ -21,9 +22,9 @@ use super::simd::Simd;
 #[inline(always)]
 unsafe fn load_tile<S: Simd, const N: usize>(s: S, from: *const f32) -> [S::V; N] {
     let mut v = [s.splat(0.0); N];
-    for (n, v) in v.iter_mut().enumerate() {
+    for n in 0..N {
         // SAFETY: the caller's promise.
-        *v = unsafe { s.load(from.add(n * S::LANES)) };
+        v[n] = unsafe { s.load(from.add(n * S::LANES)) };
     }
     v
 }

@@ -10,6 +10,8 @@ use super::{GROUP, HALF_BLOCK, Simd, convolve_plain, products_plain};
 pub struct Avx512 {
     /// And VNNI.
     vnni: bool,
+    /// And BF16.
+    bf16: bool,
 }
 
 impl Avx512 {
@@ -21,17 +23,27 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
-        here.then_some(Self { vnni: false })
+        here.then_some(Self { vnni: false, bf16: false })
     }
 
     /// With VNNI; None where the processor lacks it.
     pub fn detect_vnni() -> Option<Self> {
-        Self::detect().filter(|_| is_x86_feature_detected!("avx512vnni")).map(|_| Self { vnni: true })
+        Self::detect().filter(|_| is_x86_feature_detected!("avx512vnni")).map(|proof| Self { vnni: true, ..proof })
+    }
+
+    /// With VNNI and BF16; None where the processor lacks one of them.
+    pub fn detect_bf16() -> Option<Self> {
+        Self::detect_vnni().filter(|_| is_x86_feature_detected!("avx512bf16")).map(|proof| Self { bf16: true, ..proof })
     }
 
     /// Whether there is VNNI.
     pub const fn vnni(self) -> bool {
         self.vnni
+    }
+
+    /// Whether there is BF16.
+    pub const fn bf16(self) -> bool {
+        self.bf16
     }
 }
 

@@ -1,0 +1,137 @@
+//! By AVX-512 with BF16.
+
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::{BfloatConv, OUTPUTS, WIDE};
+use crate::backend::cpu::kernels::conv::{After, store};
+use crate::backend::cpu::line::Taps;
+use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
+
+/// Pixels of a vector.
+const LANES: usize = 16;
+
+/// # Safety
+/// What [`super::conv`] checks; the scratch begins on a cache line.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+pub unsafe fn row(s: Avx512, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, room: *mut __m512i, out: &mut [f32]) {
+    let line = taps.line();
+    let mut x = 0;
+    while x < line.width {
+        // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
+        unsafe {
+            match (line.width - x).div_ceil(LANES) {
+                1 => block::<1>(s, taps, p, after, x, room, out),
+                2 => block::<2>(s, taps, p, after, x, room, out),
+                _ => block::<WIDE>(s, taps, p, after, x, room, out),
+            }
+        }
+        x += WIDE * LANES;
+    }
+}
+
+/// `V` vectors of pixels from pixel `x` on.
+///
+/// # Safety
+/// As for [`row`].
+#[inline(always)]
+unsafe fn block<const V: usize>(
+    s: Avx512,
+    taps: Taps<'_>,
+    p: &BfloatConv,
+    after: After<'_>,
+    x: usize,
+    room: *mut __m512i,
+    out: &mut [f32],
+) {
+    let (line, pairs) = (taps.line(), p.pairs());
+    let at = line.left + x;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for pair in 0..pairs {
+            let first = taps.pointers()[2 * pair].add(at);
+            // The last one alone is paired with itself: the weights are 0 there.
+            let second = taps.pointers()[(2 * pair + 1).min(p.cin - 1)].add(at);
+            for v in 0..V {
+                let rounded = side_by_side(s.load(first.add(v * LANES)), s.load(second.add(v * LANES)));
+                _mm512_store_si512(room.add(pair * V + v), rounded);
+            }
+        }
+        for group in (0..p.cout).step_by(OUTPUTS) {
+            let [first, second] = sums::<V>(p, group, room);
+            let channels = |half: usize| group + half * GROUP..p.cout.min(group + (half + 1) * GROUP);
+            store(s, first, after, channels(0), (line, at), out);
+            if !channels(1).is_empty() {
+                store(s, second, after, channels(1), (line, at), out);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The instructions are there; the pixels of all pairs lie at `room`, the group is one of the weights'.
+#[inline(always)]
+unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> [[[__m512; V]; GROUP]; 2] {
+    let bias = &p.bias[group..group + OUTPUTS];
+    let size = p.pairs() * OUTPUTS;
+    let weights = &p.weight[group / OUTPUTS * size..][..size];
+    // SAFETY: the caller's promise; all sums are set.
+    unsafe {
+        // Zeros, to be overwritten, would become a call that fills memory.
+        let mut start = MaybeUninit::<[[[__m512; V]; GROUP]; 2]>::uninit();
+        for o in 0..OUTPUTS {
+            for v in 0..V {
+                start.as_mut_ptr().cast::<__m512>().add(o * V + v).write(_mm512_set1_ps(bias[o]));
+            }
+        }
+        let mut sums = start.assume_init();
+        let weights = weights.as_ptr();
+        for pair in 0..p.pairs() {
+            let mut pixels = [_mm512_setzero_si512(); V];
+            for v in 0..V {
+                pixels[v] = _mm512_load_si512(room.add(pair * V + v));
+            }
+            for half in 0..2 {
+                for o in 0..GROUP {
+                    let weight = *weights.add(pair * OUTPUTS + half * GROUP + o);
+                    let weight = bfloats(_mm512_set1_epi32(weight.cast_signed()));
+                    for v in 0..V {
+                        sums[half][o][v] = _mm512_dpbf16_ps(sums[half][o][v], bfloats(pixels[v]), weight);
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Two vectors rounded to bf16, a pixel of the first beside one of the second.
+///
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn side_by_side(first: __m512, second: __m512) -> __m512i {
+    // The lower half of what is rounded is the first vector.
+    const TURN: [u16; 32] = {
+        let mut turn = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            turn[i] = (i % 2 * 16 + i / 2) as u16;
+            i += 1;
+        }
+        turn
+    };
+    // SAFETY: the caller's promise; a vector of bf16 is one of 512 bits.
+    unsafe {
+        let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+        _mm512_permutexvar_epi16(_mm512_loadu_si512(TURN.as_ptr().cast()), rounded)
+    }
+}
+
+#[inline(always)]
+fn bfloats(v: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits, any of which are values.
+    unsafe { std::mem::transmute(v) }
+}

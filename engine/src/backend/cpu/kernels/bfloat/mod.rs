@@ -1,0 +1,139 @@
+//! 1x1 convolution in bf16, sums in f32, by the dot product of pairs: twice the multiply-adds of f32.
+//!
+//! Some pixels of all channels are rounded to bf16, two channels of a pixel side by side, and stay in the first-level cache
+//! over all output channels. Tile: 8 output channels by 3 vectors of pixels. Bound: multiply-adds.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use super::conv::{After, check_after};
+use crate::backend::cpu::dispatch::{Isa, Level};
+use crate::backend::cpu::line::Taps;
+use crate::backend::cpu::simd::{GROUP, MAX_LANES};
+use crate::network::Conv;
+
+/// Output channels of a tile.
+const OUTPUTS: usize = 2 * GROUP;
+/// Vectors of pixels of a tile.
+const WIDE: usize = 3;
+
+/// Weights in the order in which tiles read them.
+#[derive(Clone, Debug)]
+pub struct BfloatConv {
+    /// Channels in.
+    pub cin: usize,
+    /// Channels out.
+    pub cout: usize,
+    /// `[cout / 8][cin / 2][8]`, two bf16 each, filled up with zeros.
+    weight: Vec<u32>,
+    /// `[cout]`, filled up likewise.
+    bias: Vec<f32>,
+}
+
+impl BfloatConv {
+    /// Rounds the weights of a block; None where a dot product would be of one channel only, or the kernel is another.
+    pub fn new(p: &Conv) -> Option<Self> {
+        if p.kernel != 1 || p.cin < 2 {
+            return None;
+        }
+        let (pairs, groups) = (p.cin.div_ceil(2), p.cout.div_ceil(OUTPUTS));
+        let mut weight = vec![0; groups * pairs * OUTPUTS];
+        for (i, w) in p.weight.iter().enumerate() {
+            let (o, c) = (i / p.cin, i % p.cin);
+            let bits = u32::from(half::bf16::from_f32(*w).to_bits());
+            weight[(o / OUTPUTS * pairs + c / 2) * OUTPUTS + o % OUTPUTS] |= bits << (c % 2 * 16);
+        }
+        let mut bias = p.bias.clone();
+        bias.resize(groups * OUTPUTS, 0.0);
+        Some(Self { cin: p.cin, cout: p.cout, weight, bias })
+    }
+
+    fn pairs(&self) -> usize {
+        self.cin.div_ceil(2)
+    }
+
+    /// Values of scratch that the kernel needs.
+    pub fn scratch(&self) -> usize {
+        self.pairs() * WIDE * MAX_LANES
+    }
+}
+
+/// A row: lines `[cin]` in, `[cout]` out.
+///
+/// # Panics
+/// If lines, scratch or output do not fit, or the instruction set is none of [`Isa::bf16`].
+pub fn conv(isa: Isa, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, scratch: &mut [f32], out: &mut [f32]) {
+    assert!(taps.len() == p.cin && scratch.len() >= p.scratch(), "the input has its channels, and there is room");
+    assert!(out.len() >= p.cout * taps.line().stride, "the output has room for all channels");
+    check_after(after, taps, p.cout);
+    match isa.0 {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(proof) if proof.bf16() => {
+            // SAFETY: all sizes have been compared, and there is a proof of the instructions.
+            unsafe { avx512::row(proof, taps, p, after, scratch.as_mut_ptr().cast(), out) }
+        }
+        _ => panic!("{} has no products of bf16", isa.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::*;
+    use crate::backend::cpu::line::{Buffer, Line, TapRoom};
+    use crate::network::Activation;
+
+    fn noise(len: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..len).map(next).collect()
+    }
+
+    #[test]
+    fn sums_are_those_of_rounded_values() {
+        let Some(isa) = Isa::all().into_iter().find(|isa| isa.bf16()) else {
+            println!("skipped: this processor has no BF16");
+            return;
+        };
+        for (cin, cout, width) in [(2, 1, 1), (3, 5, 17), (48, 104, 33), (33, 24, 95), (7, 9, 160)] {
+            let weight = noise(cin * cout, 3);
+            let conv = Conv { cin, cout, kernel: 1, weight, bias: noise(cout, 4), activation: Activation::None };
+            let line = Line::new(width, 1);
+            let x = noise(cin * line.stride, 5);
+            let zeros = vec![0.0; line.stride];
+            let mut taps = TapRoom::default();
+            let mut table = taps.start(cin, line, &zeros);
+            table.row(0, 1, &x);
+            let packed = BfloatConv::new(&conv).unwrap();
+            let mut out = vec![0.0; cout * line.stride];
+            let mut scratch = Buffer::zeros(packed.scratch());
+            let after = After::from(Activation::None);
+            super::conv(isa, table.finish(), &packed, after, scratch.as_mut_slice(), &mut out);
+            let round = |v: f32| f64::from(bf16::from_f32(v).to_f32());
+            for (o, i) in (0..cout).flat_map(|o| (0..width).map(move |i| (o, i))) {
+                let product = |c: usize| round(line.pixels(&x, c)[i]) * round(conv.weight[o * cin + c]);
+                let truth = f64::from(conv.bias[o]) + (0..cin).map(product).sum::<f64>();
+                let found = f64::from(line.pixels(&out, o)[i]);
+                assert!((found - truth).abs() < 1e-5, "{cin} {cout} {width}: {found}, not {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_dot_products_of_pixels_are_taken() {
+        let conv = |cin, kernel| Conv {
+            cin,
+            cout: 1,
+            kernel,
+            weight: vec![0.0; cin * kernel * kernel],
+            bias: vec![0.0],
+            activation: Activation::None,
+        };
+        assert!(BfloatConv::new(&conv(1, 1)).is_none() && BfloatConv::new(&conv(4, 3)).is_none());
+        assert!(BfloatConv::new(&conv(2, 1)).is_some());
+    }
+}
