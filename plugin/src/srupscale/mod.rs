@@ -97,7 +97,10 @@ pub enum Precision {
     #[enum_value(name = "16-bit floats; on a GPU", nick = "f16")]
     F16 = 2,
     /// Floats of at least 8 bits of precision.
-    #[enum_value(name = "At least as exact as bfloat16; the CPU takes it where that is faster, else f32", nick = "bf16")]
+    #[enum_value(
+        name = "At least as exact as bfloat16; the CPU takes it where that is faster, else f32",
+        nick = "bf16"
+    )]
     Bf16 = 3,
     /// Small integers.
     #[enum_value(

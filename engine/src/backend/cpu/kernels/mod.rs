@@ -19,6 +19,7 @@ use super::simd::Simd;
 ///
 /// # Safety
 /// `N * S::LANES` values must be readable at `from`.
+#[expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 #[inline(always)]
 unsafe fn load_tile<S: Simd, const N: usize>(s: S, from: *const f32) -> [S::V; N] {
     let mut v = [s.splat(0.0); N];
