@@ -35,6 +35,8 @@ def parser():
     p.add_argument("--batch", type=int, default=16, help="crops per step")
     p.add_argument("--crop", type=int, default=48, help="side of a low-resolution crop, pixels")
     p.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    p.add_argument("--optimiser", choices=("adam", "soap"), default="adam")
+    p.add_argument("--bf16", action="store_true", help="convolve in bf16 (GPUs always do)")
     p.add_argument("--average", type=float, default=0.999, help="decay of the weight average")
     p.add_argument("--mse-share", type=float, default=0.0, help="last share trained on MSE")
     p.add_argument("--init-from", help="weights file or checkpoint to start from, any scale")
