@@ -2,8 +2,8 @@
 
 Rounding is real on the way forward and left out on the way back. A step's loss is that of the
 f32 network, that of the bytes, and what the two are apart on flats and gentle ramps, where bytes
-show first. The largest values, which set the bytes' steps, follow the weights as calibrate.py
-would find them.
+show first; flats are to stay at their level in both. The largest values, which set the steps of
+the bytes, follow the weights as calibrate.py would find them.
 """
 
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from quantized import LEVELS, per_channel, quantize
 from trainer import Trainer
 
 CALIBRATE_EVERY = 200  # steps
+MARGIN = 8  # from there on no pixel sees the picture's end
 SIDE = 32  # of a smooth picture: enlarged it is a block whose mean precisions.py measures
 APART_SHARE = 3e-3  # weight of what bytes and f32 are apart, beside the losses on pictures
 
@@ -70,10 +71,19 @@ def smooth(count, random, device):
 
 
 def apart(exact, made):
-    """How far two pictures of 0..1 are apart, in codes: each pixel, and each picture's mean."""
+    """How far two pictures of 0..1 are apart: the worst pixel of each beyond half a code, and
+    the mean of each beside a fifth of one."""
     codes = 255 * (made - exact)
-    means = codes.mean((1, 2, 3))
-    return (codes / 0.6).pow(4).mean() + (means / 0.2).pow(4).mean()
+    worst, means = codes.abs().amax((1, 2, 3)), codes.mean((1, 2, 3))
+    return F.relu(worst - 0.5).square().mean() + (means / 0.2).pow(4).mean()
+
+
+def off_level(x, made, scale):
+    """How far enlarged flats are from their level, beyond 0.3 codes: then they round to it."""
+    inner = slice(MARGIN * scale, -MARGIN * scale)
+    codes = 255 * (made - nearest(x, scale))[..., inner, inner]
+    flat = x.amax((1, 2, 3)) == x.amin((1, 2, 3))
+    return (F.relu(codes.abs() - 0.3).square().mean((1, 2, 3)) * flat).mean()
 
 
 class ByteTrainer(Trainer):
@@ -96,6 +106,7 @@ class ByteTrainer(Trainer):
             with torch.no_grad():
                 lesson = self.teacher(low)
             loss = loss / 2 + sum(self.loss(picture, lesson) for picture in made) / 4
-        held = apart(self.run(even), forward(self.model, self.steps, even))
-        loss = loss + APART_SHARE * held
+        pair = self.run(even), forward(self.model, self.steps, even)
+        levels = sum(off_level(even, picture, self.model.scale) for picture in pair)
+        loss = loss + APART_SHARE * (apart(*pair) + levels)
         return loss.detach(), torch.autograd.grad(loss, list(self.model.parameters()))

@@ -57,10 +57,23 @@ def test_smooth_pictures_are_flats_and_gentle_ramps():
 
 def test_apart_sees_means_and_pixels():
     base = torch.zeros(1, 1, 8, 8)
-    even, chequered = base + 0.4 / 255, base + 0.4 / 255
+    even, chequered, spot = base + 0.4 / 255, base + 0.4 / 255, base.clone()
     chequered[..., ::2] *= -1
-    assert bytewise.apart(base, base) == 0
-    assert bytewise.apart(base, even) > 10 * bytewise.apart(base, chequered) > 0
+    spot[..., 3, 3] = 1.5 / 255
+    assert bytewise.apart(base, base) == bytewise.apart(base, chequered) == 0
+    assert bytewise.apart(base, even) > 10
+    assert bytewise.apart(base, spot) > 0.9
+
+
+def test_flats_are_held_at_their_level():
+    flats = (torch.tensor([40.0, 80]) / 255).view(2, 1, 1, 1).expand(2, 1, 32, 32).clone()
+    made = bytewise.nearest(flats, 3) + 0.8 / 255
+    assert abs(bytewise.off_level(flats, made, 3) - 0.25) < 1e-3
+    made[..., 24:-24, 24:-24] = flats[..., :1, :1]
+    assert bytewise.off_level(flats, made, 3) < 1e-9
+    flats[0, 0, 0, 0] = 0
+    made = bytewise.nearest(flats, 3) + 0.8 / 255
+    assert abs(bytewise.off_level(flats, made, 3) - 0.125) < 1e-3
 
 
 def test_a_step_trains_both(atlas):  # noqa: F811
