@@ -20,10 +20,10 @@ import weights
 # A channel that the pictures hardly wake may rise to this share of its layer's largest value.
 FLOOR = 1 / 16
 
-# Textures of single pixels raise values to twice those of any photograph, and the steps with them.
-# This is nearly all of the contrast that video in limited range has; at full contrast luma-s-x2
-# would lose 0.03 dB, and flats of luma-s-x3 would be 2 codes off.
-DARK, LIGHT = 24, 235
+# Edges have all the contrast of video in limited range. Textures of single pixels would raise values
+# to twice those of any photograph, and the steps with them: they have three quarters of it.
+BLACK, WHITE = 16, 235
+DARK, LIGHT = 48, 208
 
 
 def drawn():
@@ -33,11 +33,13 @@ def drawn():
 
     y, x = torch.meshgrid(levels[:64], levels, indexing="ij")
     slopes = (0.25, 0.5, 1, 2, 4, 16)
-    ramps = [(way * slope).round() % 256 for way in (x, x + y, x - y + 63) for slope in slopes]
+    ramps = [(way * slope).round() % 510 for way in (x, x + y, x - y + 63) for slope in slopes]
+    ramps = [255 - (ramp - 255).abs() for ramp in ramps]  # up and down again
     ramps += [255 - ramp for ramp in ramps]
 
     y, x = torch.meshgrid(torch.arange(-24.0, 24), torch.arange(-24.0, 24), indexing="ij")
-    edges = [255.0 * (way > 0) for way in (x, y, x + y, x - y, -x, -y, -x - y, y - x)]
+    edges = [way > 0 for way in (x, y, x + y, x - y, -x, -y, -x - y, y - x)]
+    edges = [BLACK + (WHITE - BLACK) * e.float() for e in edges]
 
     noise = torch.rand(48, 48, generator=torch.Generator().manual_seed(1)) > 0.5
     textures = [x % 2 > 0, y % 2 > 0, (x + y) % 2 > 0, (x // 3 + y // 3) % 2 > 0,

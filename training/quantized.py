@@ -2,9 +2,9 @@
 
 A value of channel c in layer l is a whole number of 0..LEVELS and stands for that many times
 steps[l][c]. `steps` come from the largest values that calibrate.py finds, all else from the
-weights, in f64. Sums are exact; they are made TIMES as large, as the engine's Winograd
-convolution leaves them, and multiplied by one f32 factor a channel. Rounding goes to the
-nearest, halves to the even. Only the head's f32 sums depend on their order, which is the engine's.
+weights, in f64. Levels are bytes without a sign, weights bytes with one. Sums, a whole bias
+included, are exact; each is multiplied by one f32 factor a channel. Rounding goes to the nearest,
+halves to the even. Only the head's f32 sums depend on their order, which is the engine's.
 """
 
 import torch
@@ -12,10 +12,13 @@ from torch.nn import functional as F
 
 from networks.blocks import nearest
 
-LEVELS = 480
-LARGEST_WEIGHT = 227
+LEVELS = 255
+LARGEST_WEIGHT = 127
+# The engine's Winograd convolution leaves sums TIMES as large and divides the factor by it: both
+# ways give the same bits, as 9 = TIMES / 64 times a sum, or times FACTOR_BITS bits, fits f32's 24.
 TIMES = 576
-LARGEST_SUM = (2**31 - 1) // TIMES - 1  # so that TIMES a sum fits 32 bits
+FACTOR_BITS = 20
+LARGEST_SUM = 2**24 // 9 - 1
 
 
 def per_channel(values):
@@ -48,6 +51,13 @@ def quantize(layer, before):
     return (weight / unit.view(-1, 1, 1, 1)).round(), (bias / unit).round(), unit
 
 
+def rescale(unit, after):
+    """The factor that makes a sum steps of the next layer: TIMES a number of FACTOR_BITS bits."""
+    mantissa, exponent = torch.frexp(unit / after / TIMES)
+    mantissa = (mantissa * 2**FACTOR_BITS).round()
+    return (TIMES * torch.ldexp(mantissa, exponent.double() - FACTOR_BITS)).float()
+
+
 def convolve(levels, weight, bias):
     """Exact: f64 holds every sum."""
     return F.conv2d(levels.double(), weight, bias, padding=1)
@@ -67,13 +77,13 @@ class Quantized:
         self.layers = []
         for layer, before, after in zip([*model.body, model.tail], steps, afters):
             weight, bias, unit = quantize(layer, before)
-            self.layers.append((weight, bias, (unit / after / TIMES).float()))
+            self.layers.append((weight, bias, rescale(unit, after)))
 
     @staticmethod
     def values(levels, layer):
         """A layer's results in f32, in steps of the next."""
         weight, bias, factor = layer
-        return (TIMES * convolve(levels, weight, bias)).float() * per_channel(factor)
+        return convolve(levels, weight, bias).float() * per_channel(factor)
 
     def first(self, x):
         """The head's levels. Its sums begin with the bias and take one tap after the other, each

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from bytewise import ByteTrainer
 from networks import PRESETS, parameters
 from pictures import Atlas
 from trainer import Trainer
@@ -35,8 +36,11 @@ def parser():
     p.add_argument("--batch", type=int, default=16, help="crops per step")
     p.add_argument("--crop", type=int, default=48, help="side of a low-resolution crop, pixels")
     p.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    p.add_argument("--optimiser", choices=("adam", "soap"), default="adam")
+    p.add_argument("--bf16", action="store_true", help="convolve in bf16 (GPUs always do)")
     p.add_argument("--average", type=float, default=0.999, help="decay of the weight average")
     p.add_argument("--mse-share", type=float, default=0.0, help="last share trained on MSE")
+    p.add_argument("--bytes", action="store_true", help="luma: train what bytes compute, too")
     p.add_argument("--init-from", help="weights file or checkpoint to start from, any scale")
     p.add_argument("--teacher", help="weights file of a larger network of the same scale")
     p.add_argument("--seed", type=int, default=1)
@@ -93,7 +97,7 @@ def train(options):
     if options.threads:
         torch.set_num_threads(options.threads)
     family, params = parameters(options.network, options.scale)
-    trainer = Trainer(family, params, options, device)
+    trainer = (ByteTrainer if options.bytes else Trainer)(family, params, options, device)
     source = options.resume or options.out
     if Path(source).exists():
         trainer.restore(source)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import fold
 from grow import grow
 from networks import Luma, build
+from soap import Soap
 from weights import load_network
 
 WARM_UP = 0.01  # share of the training over which the learning rate rises from zero
@@ -51,13 +52,14 @@ class Trainer:
         if options.init_from:
             adopt(plain, options.init_from)
         self.average = {k: v.clone().to(device) for k, v in plain.state_dict().items()}
-        self.model = fold.widen(plain) if family == "luma" else plain
-        self.model.to(device)
-        if device.type == "cuda":
-            self.model.to(memory_format=torch.channels_last)
+        # SOAP needs no branches: it sees by itself which parts of a kernel move together.
+        branches = family == "luma" and options.optimiser == "adam"
+        self.model = fold.widen(plain) if branches else plain
+        self.model.to(device, memory_format=torch.channels_last)
         self.run = torch.compile(self.model) if options.compile else self.model
         self.teacher = load_network(options.teacher)[0].to(device) if options.teacher else None
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=options.rate, foreach=True)
+        self.optimiser = optimiser(options.optimiser, self.model.parameters(), options.rate)
+        self.short = options.bf16 or device.type == "cuda"
         self.random = torch.Generator(device).manual_seed(options.seed)
         self.pool = ThreadPoolExecutor(options.workers, initializer=torch.set_num_threads,
                                        initargs=(1,))
@@ -79,31 +81,34 @@ class Trainer:
         began = time.perf_counter()
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
-        low, high = atlas.batch(self.options.batch, self.options.crop, self.random)
-        loss = self.backward(low, high)
+        loss = self.backward(self.draw(atlas))
         self.optimiser.step()
         self.step += 1
         self.update_average()
         self.clock.add(time.perf_counter() - began)
         return loss
 
-    def backward(self, low, high):
+    def draw(self, atlas):
+        """A batch: tensors whose first side counts the pictures."""
+        return atlas.batch(self.options.batch, self.options.crop, self.random)
+
+    def backward(self, batch):
         """Sets the gradients of the batch, worked out in one thread per part of it.
 
         Threads that meet once per step lose little when other programs hold the cores; threads
         that meet in every operator, as PyTorch's own do, lose most of their time then.
         """
-        parts = zip(low.chunk(self.options.workers), high.chunk(self.options.workers))
+        parts = zip(*(tensor.chunk(self.options.workers) for tensor in batch))
         run = self.pool.map if self.options.workers > 1 else map
         losses, gradients = zip(*run(self.part, parts))
         for parameter, *shares in zip(self.model.parameters(), *gradients):
             parameter.grad = torch.stack(shares).mean(0) if len(shares) > 1 else shares[0]
         return torch.stack(losses).mean()
 
-    def part(self, pictures):
+    def part(self, batch):
         """Loss and gradients of one share of the batch."""
-        low, high = pictures
-        with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
+        low, high = batch
+        with torch.autocast(self.device.type, torch.bfloat16, self.short):
             output = self.run(low).float()
             loss = self.loss(output, high)
             if self.teacher:
@@ -152,6 +157,12 @@ class Trainer:
         self.optimiser.load_state_dict(kept["optimiser"])
         self.random.set_state(kept["random"].cpu())
         self.step, self.clock = kept["step"], Clock(kept["elapsed"])
+
+
+def optimiser(name, parameters, rate):
+    if name == "soap":
+        return Soap(parameters, lr=rate)
+    return torch.optim.Adam(parameters, lr=rate, foreach=True)
 
 
 def adopt(model, path):

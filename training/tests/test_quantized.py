@@ -1,5 +1,6 @@
 """Integers in place of floats. Run `python -m pytest tests` in training/."""
 
+import math
 import shutil
 import sys
 from functools import partial
@@ -44,7 +45,7 @@ def by_hand(integers, x):
         for o, row, column in np.ndindex(after.shape):
             window = padded[:, row:row + 3, column:column + 3]
             total = int((window * weight[o]).sum()) + int(bias[o])
-            value = max(np.float32(0), np.float32(576 * total) * factor[o].numpy())
+            value = max(np.float32(0), np.float32(total) * factor[o].numpy())
             if last and integers.skip is not None:
                 value += np.float32(first[o, row, column]) * integers.skip[o].numpy()
             after[o, row, column] = level(value)
@@ -77,8 +78,19 @@ def test_large_sums_are_exact():
     levels[0, 0, 0, 0] -= 1
     weight = torch.full((1, 48, 3, 3), float(quantized.LARGEST_WEIGHT), dtype=torch.float64)
     total = quantized.convolve(levels, weight, None)[0, 0, 1, 1].item()
-    # Odd and above 2^24, so no f32.
     assert total == quantized.LARGEST_WEIGHT * (quantized.LEVELS * 48 * 9 - 1)
+
+
+def test_factors_serve_sums_of_either_size():
+    random = torch.Generator().manual_seed(4)
+    unit = 10 ** (8 * torch.rand(999, generator=random, dtype=torch.float64) - 9)
+    made = quantized.rescale(unit, torch.tensor(0.7))
+    sums = torch.randint(quantized.LARGEST_SUM, (999,), generator=random)
+    for u, factor, total in zip(unit.tolist(), made.numpy(), sums.tolist()):
+        mantissa, exponent = math.frexp(u / float(torch.tensor(0.7)) / 576)
+        short = math.ldexp(round(mantissa * 2**20), exponent - 20)
+        assert np.float32(short) == short and float(factor) == 576 * short
+        assert np.float32(total) * factor == np.float32(576 * total) * np.float32(short)
 
 
 @torch.no_grad()
@@ -94,7 +106,7 @@ def test_weights_and_sums_fit():
         assert (whole.abs().max() == quantized.LARGEST_WEIGHT) == widest
         side = max((sign * whole).clamp(min=0).sum().item() for sign in (1, -1))
         most = quantized.LEVELS * side + offset.abs().item()
-        assert most * quantized.TIMES < 2**31
+        assert most <= quantized.LARGEST_SUM
 
 
 @torch.no_grad()
