@@ -37,12 +37,12 @@ class Levels(torch.autograd.Function):
         return gradient * ctx.saved_tensors[0], None
 
 
-def rounded(layer, before):
+def rounded(layer, before, after=None):
     """A convolution's kernel and bias, at the nearest that its bytes can hold."""
     weight = layer.kernel() if isinstance(layer, WideConv) else layer.weight
     with torch.no_grad():
         plain = SimpleNamespace(weight=weight, bias=layer.bias)
-        whole, offset, unit = quantize(plain, before.double())
+        whole, offset, unit = quantize(plain, before.double(), after)
         whole = whole * unit.view(-1, 1, 1, 1) / per_channel(before.double())
         moves = whole.float() - weight, (offset * unit).float() - layer.bias
     return weight + moves[0], layer.bias + moves[1]
@@ -52,7 +52,7 @@ def forward(model, steps, x):
     """What quantized.py computes, but for f32's roundings."""
     first = given = Levels.apply(model.head(x), per_channel(steps[0]))
     for layer, before, after in zip(model.body, steps, steps[1:]):
-        value = F.conv2d(given, *rounded(layer, before), padding=1)
+        value = F.conv2d(given, *rounded(layer, before, after.double()), padding=1)
         if model.head_skip and layer is model.body[-1]:
             value = F.relu(value) + first
         given = Levels.apply(value, per_channel(after))

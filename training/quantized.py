@@ -3,8 +3,9 @@
 A value of channel c in layer l is a whole number of 0..LEVELS and stands for that many times
 steps[l][c]. `steps` come from the largest values that calibrate.py finds, all else from the
 weights, in f64. Levels are bytes without a sign, weights bytes with one. Sums, a whole bias
-included, are exact; each is multiplied by one f32 factor a channel. Rounding goes to the nearest,
-halves to the even. Only the head's f32 sums depend on their order, which is the engine's.
+included, are exact, and so is each times the f32 factor of its channel, until it is rounded once:
+to a level, but to f32 where something is added or in the tail. Rounding goes to the nearest, halves
+to the even. Only the head's f32 sums depend on their order, which is the engine's.
 """
 
 import torch
@@ -19,6 +20,9 @@ LARGEST_WEIGHT = 127
 TIMES = 576
 FACTOR_BITS = 20
 LARGEST_SUM = 2**24 // 9 - 1
+# Factors of layers with ReLU are multiples of this, and at most 1: a processor may then take its
+# sums for floats beyond 2**23, where a product is rounded to a whole number.
+FACTOR_STEP = 9 / 2**22
 
 
 def per_channel(values):
@@ -36,10 +40,11 @@ def steps(metadata):
     return [torch.tensor(layer).double() / LEVELS for layer in layers]
 
 
-def quantize(layer, before):
+def quantize(layer, before, after=None):
     """Whole weights and biases, and what one unit of each output channel's sum stands for.
 
-    The unit is the smallest with which weights and sums have their bounds.
+    The unit is the smallest with which weights and sums have their bounds, and with which `after`,
+    the steps of a layer with ReLU, makes a factor that is allowed.
     """
     weight, bias = layer.weight.double() * per_channel(before), layer.bias.double()
     sides = [(sign * weight).clamp(min=0).sum((1, 2, 3)) for sign in (1, -1)]
@@ -47,13 +52,15 @@ def quantize(layer, before):
     # Rounding may add half a unit for each weight.
     room = LARGEST_SUM - (LEVELS * weight[0].numel() / 2 + 1)
     unit = torch.maximum(weight.abs().amax((1, 2, 3)) / LARGEST_WEIGHT, most / room)
-    unit = unit.clamp(min=torch.finfo(torch.float32).tiny)
+    unit = unit.clamp(min=1e-30)
+    if after is not None:
+        unit = (unit / after / FACTOR_STEP).ceil().clamp(min=1) * FACTOR_STEP * after
     return (weight / unit.view(-1, 1, 1, 1)).round(), (bias / unit).round(), unit
 
 
-def rescale(unit, after):
-    """The factor that makes a sum steps of the next layer: TIMES a number of FACTOR_BITS bits."""
-    mantissa, exponent = torch.frexp(unit / after / TIMES)
+def short(unit):
+    """The factor of the tail's sums: near the unit, and TIMES a number of FACTOR_BITS bits."""
+    mantissa, exponent = torch.frexp(unit / TIMES)
     mantissa = (mantissa * 2**FACTOR_BITS).round()
     return (TIMES * torch.ldexp(mantissa, exponent.double() - FACTOR_BITS)).float()
 
@@ -73,17 +80,21 @@ class Quantized:
         self.skip = (first / steps[-1]).float() if model.head_skip else None
         self.head = ((model.head.weight / first.view(-1, 1, 1, 1)).float(),
                      (model.head.bias / first).float())
-        afters = [*steps[1:], torch.ones(self.scale**2)]
         self.layers = []
-        for layer, before, after in zip([*model.body, model.tail], steps, afters):
-            weight, bias, unit = quantize(layer, before)
-            self.layers.append((weight, bias, rescale(unit, after)))
+        for layer, before, after in zip(model.body, steps, steps[1:]):
+            weight, bias, unit = quantize(layer, before, after)
+            self.layers.append((weight, bias, (unit / after).float()))
+        if any(factor.max() > 1 for *_, factor in self.layers):
+            raise SystemExit("the activations are far too small for the weights; calibrate.py "
+                             "measures them")
+        weight, bias, unit = quantize(model.tail, steps[-1])
+        self.layers.append((weight, bias, short(unit)))
 
     @staticmethod
     def values(levels, layer):
-        """A layer's results in f32, in steps of the next."""
+        """A layer's results in steps of the next, exact in f64."""
         weight, bias, factor = layer
-        return convolve(levels, weight, bias).float() * per_channel(factor)
+        return convolve(levels, weight, bias) * per_channel(factor.double())
 
     def first(self, x):
         """The head's levels. Its sums begin with the bias and take one tap after the other, each
@@ -103,11 +114,11 @@ class Quantized:
         for number, layer in enumerate(self.layers[:-1], 2):
             value = self.values(levels, layer).clamp(min=0)
             if self.skip is not None and number == len(self.layers):
-                value = value + first * per_channel(self.skip)
-            levels = value.clamp(max=LEVELS).round()
+                value = value.float() + first * per_channel(self.skip)
+            levels = value.clamp(max=LEVELS).round().float()
         return levels
 
     @torch.no_grad()
     def __call__(self, x):
-        phases = self.values(self.levels(x), self.layers[-1])
+        phases = self.values(self.levels(x), self.layers[-1]).float()
         return F.pixel_shuffle(phases, self.scale) + nearest(x, self.scale)

@@ -45,9 +45,9 @@ def by_hand(integers, x):
         for o, row, column in np.ndindex(after.shape):
             window = padded[:, row:row + 3, column:column + 3]
             total = int((window * weight[o]).sum()) + int(bias[o])
-            value = max(np.float32(0), np.float32(total) * factor[o].numpy())
+            value = max(0, total * float(factor[o]))
             if last and integers.skip is not None:
-                value += np.float32(first[o, row, column]) * integers.skip[o].numpy()
+                value = np.float32(value) + np.float32(first[o, row, column]) * integers.skip[o].numpy()
             after[o, row, column] = level(value)
         levels = after
     return levels
@@ -84,13 +84,22 @@ def test_large_sums_are_exact():
 def test_factors_serve_sums_of_either_size():
     random = torch.Generator().manual_seed(4)
     unit = 10 ** (8 * torch.rand(999, generator=random, dtype=torch.float64) - 9)
-    made = quantized.rescale(unit, torch.tensor(0.7))
     sums = torch.randint(quantized.LARGEST_SUM, (999,), generator=random)
-    for u, factor, total in zip(unit.tolist(), made.numpy(), sums.tolist()):
-        mantissa, exponent = math.frexp(u / float(torch.tensor(0.7)) / 576)
-        short = math.ldexp(round(mantissa * 2**20), exponent - 20)
-        assert np.float32(short) == short and float(factor) == 576 * short
-        assert np.float32(total) * factor == np.float32(576 * total) * np.float32(short)
+    for u, factor, total in zip(unit.tolist(), quantized.short(unit).numpy(), sums.tolist()):
+        mantissa, exponent = math.frexp(u / 576)
+        less = math.ldexp(round(mantissa * 2**20), exponent - 20)
+        assert np.float32(less) == less and float(factor) == 576 * less
+        assert np.float32(total) * factor == np.float32(576 * total) * np.float32(less)
+
+
+def test_factors_of_layers_with_relu_are_whole_steps():
+    torch.manual_seed(5)
+    layer, before, after = torch.nn.Conv2d(4, 3, 3), torch.rand(4) + 0.1, torch.rand(3) + 0.1
+    whole, _, unit = quantized.quantize(layer, before, after.double())
+    factor = unit / after.double()
+    assert torch.equal(factor.float().double(), factor)
+    assert ((factor / quantized.FACTOR_STEP) % 1 == 0).all()
+    assert whole.abs().max() <= quantized.LARGEST_WEIGHT
 
 
 @torch.no_grad()
@@ -115,11 +124,19 @@ def test_biases_are_whole_units():
     for p in model.parameters():
         p.zero_()
     model.body[0].weight[0, 0, 1, 1] = quantized.LARGEST_WEIGHT
-    model.body[0].bias[0] = 2.4
-    # A unit of the sum is 1 and a level of the result a tenth: 2.4 would be level 24.
-    steps = [torch.tensor([step], dtype=torch.float64) for step in (1, 0.1)]
+    model.body[0].bias[0] = 5.7
+    # A unit of the sum is 1 and a level of the result 4: 5.7 would be level 1.
+    steps = [torch.tensor([step], dtype=torch.float64) for step in (1, 4)]
     integers = quantized.Quantized(model, steps)
-    assert integers.levels(torch.zeros(1, 1, 1, 1)).item() == 20
+    assert integers.levels(torch.zeros(1, 1, 1, 1)).item() == 2
+
+
+@torch.no_grad()
+def test_far_too_small_activations_are_refused():
+    model = Luma(2, 1, 1, False)
+    model.body[0].weight.fill_(500)
+    with pytest.raises(SystemExit, match="calibrate.py"):
+        quantized.Quantized(model, [torch.ones(1).double()] * 2)
 
 
 @pytest.mark.parametrize("name", ["luma-s-x2", "luma-s-x3", "luma-s-x4", "luma-m-x2"])
