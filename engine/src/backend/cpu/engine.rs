@@ -15,6 +15,7 @@ use super::lower::{FrameKernel, Kernel, Program, RowKernel, StateSpec, Value};
 use super::memory;
 use super::plan::{Layout, Phase, Place, Source};
 use super::pool::Workers;
+use super::profile::Times;
 use super::segment::{Context, run_band};
 use super::worker::Worker;
 use crate::Error;
@@ -63,6 +64,11 @@ impl Prepared {
         let program = Program::new(network, height, width, bfloat);
         let layout = Layout::new(&program, threads);
         Self { name: network.name.clone(), isa, program, layout, height, width }
+    }
+
+    /// The operations.
+    pub fn program(&self) -> &Program {
+        &self.program
     }
 }
 
@@ -115,13 +121,24 @@ fn largest<'a>(lengths: impl Iterator<Item = &'a [usize]>) -> Vec<usize> {
 pub struct Engine {
     prepared: Arc<Prepared>,
     states: Vec<State>,
+    times: Option<Times>,
 }
 
 impl Engine {
     /// One that computes in rooms which were made for that network.
     pub fn new(prepared: Arc<Prepared>) -> Self {
         let states = prepared.program.states.iter().map(State::new).collect();
-        Self { prepared, states }
+        Self { prepared, states, times: None }
+    }
+
+    /// One that adds up the time of its operations.
+    pub fn timed(prepared: Arc<Prepared>, times: Times) -> Self {
+        Self { times: Some(times), ..Self::new(prepared) }
+    }
+
+    /// The time of its operations.
+    pub fn times(&self) -> Option<&Times> {
+        self.times.as_ref()
     }
 
     /// Computes one frame. `output` is made to fit.
@@ -130,7 +147,8 @@ impl Engine {
     /// If the input is not of the size and the number of planes that the engine was made for, or the room not for this
     /// network.
     pub fn run(&mut self, room: &mut Room, input: &Tensor, output: &mut Tensor) {
-        let Self { prepared, states } = self;
+        let Self { prepared, states, times } = self;
+        let times = times.as_ref();
         let Prepared { isa, program, layout, height, width, .. } = &**prepared;
         let Room { slots, workers } = room;
         let expected = (program.values[0].channels, *height, *width);
@@ -144,12 +162,15 @@ impl Engine {
                 Phase::Segment(segment) => {
                     let slots: Vec<_> = slots.iter_mut().map(|b| Shared::new(b.as_mut_slice())).collect();
                     let output = (Shared::new(&mut output.data), height, width);
-                    let context = Context { isa: *isa, program, segment, states, slots: &slots, input, output };
+                    let context = Context { isa: *isa, program, segment, states, slots: &slots, input, times, output };
                     let bands = segment.height.div_ceil(segment.band);
                     workers.each(bands, |band, worker| run_band(&context, worker, band));
                 }
                 Phase::Frame(op, inputs, target) => {
-                    run_frame(prepared, *op, inputs, *target, states, slots, workers);
+                    let threads = workers.count();
+                    Times::add(times, *op, threads, || {
+                        run_frame(prepared, *op, inputs, *target, states, slots, workers);
+                    });
                 }
             }
         }

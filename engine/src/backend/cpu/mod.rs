@@ -18,6 +18,7 @@ mod math;
 mod memory;
 mod plan;
 mod pool;
+mod profile;
 mod segment;
 
 mod simd;
@@ -32,6 +33,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use self::chain::Chain;
 use self::dispatch::Isa;
 use self::engine::{Engine, Prepared, Room};
+pub use self::profile::{Cost, Profile};
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
 use crate::Error;

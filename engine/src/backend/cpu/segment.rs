@@ -16,6 +16,7 @@ use super::kernels::{global, rearrange};
 use super::line::{Buffer, Line, TapRoom, Taps};
 use super::lower::{Kernel, Program, RowKernel, Then};
 use super::plan::{Place, Segment, Source, Stage};
+use super::profile::Times;
 use super::worker::Worker;
 use crate::network::Activation;
 use crate::shared::Shared;
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub slots: &'a [Shared<'a, f32>],
     /// The network's input.
     pub input: &'a Tensor,
+    /// Where the time of operations is added up.
+    pub times: Option<&'a Times>,
     /// The network's output, and the height and width of its planes.
     pub output: (Shared<'a, f32>, usize, usize),
 }
@@ -51,7 +54,9 @@ pub fn run_band(context: &Context<'_>, worker: &mut Worker, band: usize) {
             if y >= 0 && y >= first as isize - stage.lead as isize && y < segment.height as isize {
                 let y = y as usize;
                 let begins = y == first.saturating_sub(stage.lead);
-                run_stage(context, worker, stage, (y, begins), &(first..end));
+                Times::add(context.times, stage.op, 1, || {
+                    run_stage(context, worker, stage, (y, begins), &(first..end))
+                });
             }
         }
     }

@@ -63,6 +63,11 @@ impl Vertical {
         Self { places: G.iter().map(place).collect(), bias: p.bias.clone(), cin: p.cin, cout: p.cout }
     }
 
+    /// Channels in.
+    pub fn cin(&self) -> usize {
+        self.cin
+    }
+
     /// Values of scratch that the kernel needs.
     pub fn scratch(&self) -> usize {
         PLACES * (self.cin * (CHUNK + 1) + BLOCK * CHUNK) * MAX_LANES
