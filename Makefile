@@ -7,13 +7,14 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 
-.PHONY: help build test demo bench bench-peers soak mutants gpu-bundle standin ptx install clean
+.PHONY: help build test demo bench bench-operations bench-peers soak mutants gpu-bundle standin ptx install clean
 
 help:
 	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
 	@echo 'make test      formatting, lints, documentation, tests'
 	@echo 'make build     the GStreamer plugin and the examples, optimised'
 	@echo 'make bench     the benchmarks'
+	@echo 'make bench-operations   each network on the CPU, operation by operation; ARGS=--help teaches'
 	@echo 'make bench-peers   our networks in other CPU runtimes, beside us; ARGS=--help teaches'
 	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
 	@echo 'make standin   a CUDA driver for tests that runs on the CPU; prints its folder'
@@ -36,6 +37,10 @@ demo:
 bench:
 	@scripts/setup.sh build
 	$(CARGO) bench -p srup-benches
+
+bench-operations:
+	@scripts/setup.sh build
+	$(CARGO) run --release -p srup-benches --bin operations -- $(ARGS)
 
 bench-peers:
 	@scripts/setup.sh build
