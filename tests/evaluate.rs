@@ -71,6 +71,40 @@ fn the_json_has_a_row_for_each_model_and_for_plain_resampling() {
     assert_eq!(row(&rows, "lanczos")["worse_than_lanczos"], 0.0);
 }
 
+/// Each instruction set as users force it: those that this processor lacks are refused by name.
+#[test]
+fn every_instruction_set_that_is_forced_is_taken_and_makes_the_same_picture() {
+    let folder = pictures();
+    let place = tempfile::tempdir().unwrap();
+    let json = place.path().join("results.json");
+    let run = |isa: &str, precision: &str| {
+        let mut command = Command::new(example("evaluate"));
+        command.env("SRUP_CPU", isa).arg(folder.path()).args(["--scale", "2", "--model", "luma-s", "--backend", "cpu"]);
+        command.args(["--precision", precision, "--json"]).arg(&json).output().unwrap()
+    };
+    let psnr = || {
+        let document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        let row = row(document["results"].as_array().unwrap(), "luma-s").clone();
+        (row["psnr"].as_f64().unwrap(), row["engine"].as_str().unwrap().to_owned())
+    };
+    let mut found = Vec::new();
+    for isa in ["portable", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16"] {
+        let output = run(isa, "f32");
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(text.contains(&format!("SRUP_CPU={isa}")) && text.contains("portable"), "{text}");
+            println!("skipped: {isa}, which this processor lacks");
+            continue;
+        }
+        let (float, engine) = psnr();
+        assert!(engine.contains(&format!("({isa},")), "{engine}");
+        assert!(run(isa, "int8").status.success());
+        found.push((float, psnr().0));
+    }
+    let (float, integer) = found[0];
+    assert!(found.iter().all(|(f, i)| (f - float).abs() < 1e-3 && *i == integer), "{found:?}");
+}
+
 #[test]
 fn what_is_wrong_with_the_pictures_is_said_in_one_line() {
     let folder = pictures();

@@ -4,7 +4,7 @@ use srup_engine::backend;
 use srup_engine::golden::{Golden, Tolerance};
 use srup_engine::{BackendKind, Precision};
 
-fn all_pass_on(kind: BackendKind) {
+fn all_pass_on(kind: BackendKind, precision: Precision) {
     let Some(shared) = srup_tests::shared() else { return };
     let backend = backend::open(kind, 2).unwrap();
     let mut checked = 0;
@@ -16,8 +16,8 @@ fn all_pass_on(kind: BackendKind) {
         }
         checked += 1;
         let golden = Golden::open(&path).unwrap();
-        let tolerance = Tolerance::of(kind, Precision::F32, &golden.family);
-        match golden.check(backend.as_ref(), Precision::F32) {
+        let tolerance = Tolerance::of(kind, precision, &golden.family);
+        match golden.check(backend.as_ref(), precision) {
             Ok(found) if found.passes(tolerance) => {}
             other => failures.push(format!("{}: {other:?}, allowed {tolerance:?}", path.display())),
         }
@@ -28,10 +28,15 @@ fn all_pass_on(kind: BackendKind) {
 
 #[test]
 fn reference() {
-    all_pass_on(BackendKind::Reference);
+    all_pass_on(BackendKind::Reference, Precision::F32);
 }
 
 #[test]
 fn cpu() {
-    all_pass_on(BackendKind::Cpu);
+    all_pass_on(BackendKind::Cpu, Precision::F32);
+}
+
+#[test]
+fn cpu_in_bf16() {
+    all_pass_on(BackendKind::Cpu, Precision::Bf16);
 }

@@ -28,7 +28,7 @@ use crate::tensor::Tensor;
 const QUAD: usize = 4;
 /// Pixels of a vector.
 const LANES: usize = 16;
-/// Bytes of the rings of a strip: half of the smallest second-level cache that comes with VNNI.
+/// Bytes of the rings of a strip: half of a second-level cache of 1 MiB.
 const RINGS: usize = 1 << 19;
 /// Rows that the next layer looks at.
 const SEEN: usize = 3;
