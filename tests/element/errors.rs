@@ -7,6 +7,7 @@ use gst_video::{VideoFormat, VideoFrameFlags, VideoMeta};
 use srup_engine::BackendKind;
 use srup_engine::frame::PixelFormat;
 
+use crate::precision::weights;
 use crate::support::{bicubic, caps, element, harness, info, noise, watch_errors};
 
 fn built_in_weights() -> PathBuf {
@@ -128,20 +129,24 @@ fn a_buffer_that_ends_with_its_last_pixel_is_enough() {
     harness.push_and_pull(gst::Buffer::from_slice(vec![7_u8; 64 * 3 + 62])).unwrap();
 }
 
-/// The largest halves in all weights: each is a number, what a network of seven layers makes of them is not.
-#[test]
-fn weights_that_give_no_number_stop_the_stream() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("poisoned.safetensors");
-    let mut bytes = std::fs::read(built_in_weights().with_file_name("luma-m-x2.safetensors")).unwrap();
+/// The largest halves in all weights of a file.
+fn poisoned(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     for value in bytes[8 + header..].chunks_exact_mut(2) {
         value.copy_from_slice(&0x7bff_u16.to_le_bytes());
     }
-    std::fs::write(&path, bytes).unwrap();
-    let element = element(path.to_str().unwrap(), 2);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Each of the weights is a number, what a network of seven layers makes of them is not.
+#[test]
+fn weights_that_give_no_number_stop_the_stream() {
+    let folder = tempfile::tempdir().unwrap();
     // Integers would be held where they end.
-    element.set_property_from_str("precision", "f32");
+    let path = weights(folder.path(), "luma-m-x2.safetensors", |metadata| drop(metadata.remove("activations")));
+    poisoned(&path);
+    let element = element(path.to_str().unwrap(), 2);
     let mut harness = harness(&element);
     let error = watch_errors(&element);
     harness.play();
@@ -153,6 +158,19 @@ fn weights_that_give_no_number_stop_the_stream() {
     assert!(harness.try_pull().is_none(), "rubbish came out");
     let text = error().expect("an error on the bus");
     assert!(text.contains("not a number"), "{text}");
+}
+
+#[test]
+fn weights_that_no_integers_can_stand_for_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = weights(folder.path(), "luma-s-x2.safetensors", |_| {});
+    poisoned(&path);
+    let element = element(path.to_str().unwrap(), 2);
+    let error = watch_errors(&element);
+    assert!(element.set_state(gst::State::Paused).is_err());
+    let text = error().expect("an error on the bus");
+    assert!(text.contains("luma-s-x2.safetensors") && text.contains("training/calibrate.py"), "{text}");
+    element.set_state(gst::State::Null).unwrap();
 }
 
 #[test]
