@@ -94,6 +94,22 @@ def window_starts(length, kernel):
     return [*starts, length - k]
 
 
+class Windows:
+    """Windows along one axis, each with what lies before and behind it."""
+
+    def __init__(self, length, kernel):
+        self.length, self.size = length, min(length, kernel)
+        starts = window_starts(length, kernel)
+        self.edges = [(start, length - start - self.size) for start in starts]
+
+    def covers(self):
+        """How many of them each place is in, [length]."""
+        count = torch.zeros(self.length)
+        for start, _ in self.edges:
+            count[start:start + self.size] += 1
+        return count
+
+
 class SparseAttention(nn.Module):
     """SparseGSA: channel attention with ReLU in place of softmax."""
 
@@ -117,13 +133,14 @@ class SparseAttention(nn.Module):
         if self.training:
             # As the authors trained: the whole crop is one window.
             return self.project_out(self.attend(qkv))
-        total, count = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
-        for top in window_starts(x.shape[2], self.kernel):
-            for left in window_starts(x.shape[3], self.kernel):
-                place = (..., slice(top, top + self.kernel), slice(left, left + self.kernel))
-                total[place] += self.attend(qkv[place])
-                count[place] += 1
-        return self.project_out(total / count)
+        rows, columns = (Windows(length, self.kernel) for length in x.shape[2:])
+        total = 0
+        for top, below in rows.edges:
+            for left, right in columns.edges:
+                part = qkv[..., top:top + rows.size, left:left + columns.size]
+                # A sum of padded parts, for exporters write out what is assigned to a slice badly.
+                total = total + F.pad(self.attend(part), (left, right, top, below))
+        return self.project_out(total / (rows.covers()[:, None] * columns.covers()).to(x))
 
 
 class LocalLayer(nn.Module):
