@@ -89,9 +89,15 @@ def off_level(x, made, scale):
 class ByteTrainer(Trainer):
     """A training of both networks that a weights file of luma stands for."""
 
+    def __init__(self, family, params, options, device):
+        if family != "luma":
+            raise SystemExit("--bytes: only luma networks run in bytes")
+        super().__init__(family, params, options, device)
+        self.steps = None
+
     def draw(self, atlas):
         pictures = super().draw(atlas)
-        if self.step % CALIBRATE_EVERY == 0:
+        if self.steps is None or self.step % CALIBRATE_EVERY == 0:
             found = calibrate.largest(self.model, [*calibrate.drawn(), pictures[0]])
             self.steps = [layer / LEVELS for layer in found]
         return *pictures, smooth(self.options.batch // 2, self.random, self.device)

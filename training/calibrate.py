@@ -20,8 +20,8 @@ import weights
 # A channel that the pictures hardly wake may rise to this share of its layer's largest value.
 FLOOR = 1 / 16
 
-# Edges have all the contrast of video in limited range. Textures of single pixels would raise values
-# to twice those of any photograph, and the steps with them: they have three quarters of it.
+# Edges have all the contrast of video in limited range. Textures of single pixels would raise
+# values to twice those of any photograph, and the steps with them: they have three quarters of it.
 BLACK, WHITE = 16, 235
 DARK, LIGHT = 48, 208
 

@@ -81,3 +81,16 @@ def test_a_step_trains_both(atlas):  # noqa: F811
     before = {name: t.clone() for name, t in done.average.items()}
     assert all(done.advance(atlas).isfinite() for _ in range(3))
     assert all(not torch.equal(before[name], t) for name, t in done.average.items())
+
+
+def test_going_on_from_a_checkpoint(atlas, tmp_path):  # noqa: F811
+    first, second = (bytewise.ByteTrainer(*parameters("luma-s", 2), options(), CPU) for _ in "12")
+    first.advance(atlas)
+    first.save(tmp_path / "a.pt")
+    second.restore(tmp_path / "a.pt")
+    assert second.advance(atlas).isfinite()
+
+
+def test_only_luma_is_trained_for_bytes():
+    with pytest.raises(SystemExit, match="luma"):
+        bytewise.ByteTrainer(*parameters("sdan", 2), options(), CPU)
