@@ -20,7 +20,7 @@ struct Args {
     #[arg(long)]
     network: Vec<String>,
     /// Output size over input size
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = scale)]
     scale: usize,
     /// Input size, WIDTHxHEIGHT
     #[arg(long, value_parser = size, default_value = "320x180")]
@@ -29,11 +29,15 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Frames that are timed
-    #[arg(long, default_value_t = 5)]
-    frames: usize,
-    /// In which numbers: auto, f32 or bf16
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    frames: u16,
+    /// In which numbers: f32 or bf16, where that is taken
     #[arg(long, default_value = "f32")]
     precision: Precision,
+}
+
+fn scale(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|scale| (2..=4).contains(scale)).ok_or_else(|| "a scale is 2, 3 or 4".into())
 }
 
 fn size(text: &str) -> Result<(usize, usize), String> {
@@ -60,7 +64,7 @@ fn run(mut args: Args) -> Result<(), Error> {
     let cpu = Cpu::new(args.threads)?;
     for name in &args.network {
         let Model::Network(network) = network(name, args.scale)? else { continue };
-        let profile = cpu.profile(&network, args.precision, &picture(&network, args.size), args.frames)?;
+        let profile = cpu.profile(&network, args.precision, &picture(&network, args.size), args.frames.into())?;
         print(&network, &args, &profile);
     }
     Ok(())

@@ -15,7 +15,7 @@ pub use block::*;
 pub use builder::{Builder, Source};
 pub(crate) use luma::Layers;
 pub use presets::{Dlgsanet, Dlsn, LargeKernel, Luma, Preset, Sdan};
-pub(crate) use quantized::{IntegerConv, LIMIT, Quantized, TIMES};
+pub(crate) use quantized::{IntegerConv, LIMIT, Quantized, TIMES, WEIGHT};
 pub(crate) use weights::floats;
 pub use weights::{Metadata, NamedTensor, Weights};
 

@@ -1,6 +1,6 @@
 //! Networks on any processor: f32 or integers, several threads, instruction sets chosen at run time.
 //!
-//! A chain of convolutions, as the luma networks are, has an engine of its own (`chain`). Any other network is taken apart
+//! A chain of convolutions, as the luma networks are, has engines of its own (`chain`, `bytes`). Any other network is taken apart
 //! into operations on rows (`lower`); those that follow each other run together over a band of rows, so that what one makes
 //! is still in the cache when the next reads it (`plan`, `segment`). Every operation is written once and compiled for each
 //! instruction set (`kernels`, `dispatch`). No pixel's value depends on the division into bands or on the number of threads.

@@ -65,8 +65,7 @@ impl Times {
 }
 
 impl Cpu {
-    /// Runs a network on some frames' worth of an input, once to warm up and then `frames` times, and says where the time
-    /// goes.
+    /// Runs a network on an input, once to warm up and then `frames` times, and says where the time goes.
     ///
     /// # Errors
     /// As for [`Backend::run`](crate::backend::Backend::run).
@@ -83,6 +82,7 @@ impl Cpu {
             Ready::Rows(rows) => {
                 let mut output = Tensor::zeros(1, network.scale * input.height, network.scale * input.width);
                 let mut run = rows.start(self.pool.clone());
+                run(input, &PlaneRows::new(&mut output));
                 let seconds = each(frames, || run(input, &PlaneRows::new(&mut output)));
                 let threads = self.pool.current_num_threads() as f64;
                 let name = ["all layers", "all layers in integers"][usize::from(numbers == Numbers::Integers)].into();
@@ -107,16 +107,14 @@ impl Cpu {
             let cost = costs.entry(name.clone()).or_insert(Cost { name, count: 0, macs: 0.0, seconds: 0.0 });
             cost.count += 1;
             cost.macs += macs(program, op) as f64;
-            // The warm-up of `each` is timed, too.
-            cost.seconds += engine.times().map_or(0.0, |times| times.seconds(i)) / (frames + 1) as f64;
+            cost.seconds += engine.times().map_or(0.0, |times| times.seconds(i)) / frames.max(1) as f64;
         }
         Ok((costs.into_values().collect(), seconds))
     }
 }
 
-/// Seconds of each of some frames, after one that is not counted.
+/// Seconds of each of some frames.
 fn each(frames: usize, mut frame: impl FnMut()) -> f64 {
-    frame();
     let start = Instant::now();
     for _ in 0..frames {
         frame();

@@ -8,12 +8,14 @@ use super::numbers::Number;
 use super::winograd::{PLACES, SIDE};
 use crate::backend::cpu::line::Buffer;
 use crate::backend::cpu::simd::MAX_LANES;
-use crate::network::{Conv, IntegerConv, TIMES};
+use crate::network::{Conv, IntegerConv, LIMIT, TIMES, WEIGHT};
 
 /// G, 24 times, and its last row a quarter of the usual: so the numbers are integers, and none is much larger than others.
 const G: [[i32; 3]; SIDE] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]];
 /// 24 times 24.
 const _: () = assert!(TIMES == 24 * 24);
+/// Transformed weights are up to (4 + 4 + 4)^2 times as large, and pixels up to 68 times: both fit 16 bits.
+const _: () = assert!(144 * WEIGHT as i32 <= i16::MAX as i32 && 68 * LIMIT as i32 <= i16::MAX as i32);
 /// The place of M that every pixel of a tile has once.
 pub const BIAS_PLACE: usize = SIDE + 1;
 

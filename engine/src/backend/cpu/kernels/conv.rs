@@ -142,8 +142,8 @@ unsafe fn row<S: Simd, const K: usize>(
 /// Writes a tile of some output channels at `at` of its lines.
 ///
 /// # Safety
-/// The output has room for these channels; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too; what follows has a
-/// line for every output channel.
+/// The output has room for these channels; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too;
+/// what follows has a line for every output channel.
 #[inline(always)]
 pub(super) unsafe fn store<S: Simd, const N: usize>(
     s: S,

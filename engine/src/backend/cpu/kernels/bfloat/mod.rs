@@ -82,16 +82,8 @@ mod tests {
 
     use super::*;
     use crate::backend::cpu::line::{Buffer, Line, TapRoom};
+    use crate::backend::cpu::tests::noise;
     use crate::network::Activation;
-
-    fn noise(len: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let next = |_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..len).map(next).collect()
-    }
 
     #[test]
     fn sums_are_those_of_rounded_values() {
