@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import fold
 from grow import grow
 from networks import Luma, build
+from quick import quicken
 from soap import Soap
 from weights import load_network
 
@@ -56,6 +57,8 @@ class Trainer:
         branches = family == "luma" and options.optimiser == "adam"
         self.model = fold.widen(plain) if branches else plain
         self.model.to(device, memory_format=torch.channels_last)
+        if device.type == "cpu":
+            quicken(self.model)
         self.run = torch.compile(self.model) if options.compile else self.model
         self.teacher = load_network(options.teacher)[0].to(device) if options.teacher else None
         self.optimiser = optimiser(options.optimiser, self.model.parameters(), options.rate)

@@ -1,0 +1,114 @@
+"""The same layers in forms that a CPU trains faster; outputs, gradients and parameters are equal.
+
+For PyTorch's backward passes of dilated and of 1x1 convolutions are slow there, and DLGSANet's
+dynamic filter moves a picture for each tap. One thread of a Zen 3, a step on 48x48: SDAN-small
+(8 pictures) 0.96 to 0.61 s, DLGSANet-tiny (2) 3.7 to 1.2 s.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from networks.blocks import LayerNorm
+from networks.dlgsanet import DynamicConv
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution as a matrix product over pixels."""
+
+    def forward(self, x):
+        y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return y.permute(0, 3, 1, 2)
+
+
+class DilatedStrip(nn.Conv2d):
+    """A dilated row or column of taps as a plain one over every `dilation`-th pixel."""
+
+    def forward(self, x):
+        axis = 2 if self.kernel_size[0] > 1 else 3
+        step, length = self.dilation[0], x.shape[axis]
+        # Zeros behind the picture are those that the convolution would put there.
+        x = F.pad(x, (0, -length % step) if axis == 3 else (0, 0, 0, -length % step))
+        parts = x.unflatten(axis, (-1, step)).movedim(axis + 1, 1)
+        batch = parts.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        padding = [size // 2 for size in self.kernel_size]
+        y = F.conv2d(batch, self.weight, self.bias, 1, padding, 1, self.groups)
+        y = y.unflatten(0, parts.shape[:2]).movedim(1, axis + 1).flatten(axis, axis + 1)
+        return y.narrow(axis, 0, length).contiguous(memory_format=torch.channels_last)
+
+
+class PixelNorm(LayerNorm):
+    """Layer norm over channels as one over the last side."""
+
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5).permute(0, 3, 1, 2)
+
+
+class DynamicFilter(torch.autograd.Function):
+    """`networks.dlgsanet.dynamic_filter` without a picture kept for each tap of the window.
+
+    x is [B, groups, channels, H, W], kernels [B, groups, window², H, W].
+    """
+
+    @staticmethod
+    def forward(ctx, x, kernels, window):
+        ctx.save_for_backward(x, kernels)
+        ctx.window = window
+        near, total = padded(x, window), torch.zeros_like(x)
+        for tap in range(window ** 2):
+            total.addcmul_(kernels[:, :, tap, None], near[seen(x, tap, window)])
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, kernels = ctx.saved_tensors
+        window, gradient = ctx.window, gradient.contiguous()
+        near = padded(x, window)
+        of_near, of_kernels = torch.zeros_like(near), torch.empty_like(kernels)
+        for tap in range(window ** 2):
+            place = seen(x, tap, window)
+            torch.sum(gradient * near[place], 2, out=of_kernels[:, :, tap])
+            of_near[place].addcmul_(kernels[:, :, tap, None], gradient)
+        return of_near[seen(x, window ** 2 // 2, window)], of_kernels, None
+
+
+def padded(x, window):
+    return F.pad(x, (window // 2,) * 4)
+
+
+def seen(x, tap, window):
+    """The part of padded `x` that this tap of the window sees."""
+    dy, dx = divmod(tap, window)
+    height, width = x.shape[-2:]
+    return ..., slice(dy, dy + height), slice(dx, dx + width)
+
+
+class QuickDynamicConv(DynamicConv):
+    def forward(self, x):
+        u = self.conv0(x)
+        parts = (t.contiguous().unflatten(1, (u.shape[1] // self.group_channels, -1))
+                 for t in (u, self.conv(u)))
+        v = DynamicFilter.apply(*parts, self.window).flatten(1, 2)
+        return self.conv1(v.contiguous(memory_format=torch.channels_last))
+
+
+def quicken(model):
+    """Takes the quick forms of all layers of `model` that have one; parameters stay as they are."""
+    for module in model.modules():
+        module.__class__ = quick_form(module)
+    return model
+
+
+def quick_form(module):
+    if type(module) is LayerNorm:
+        return PixelNorm
+    if type(module) is DynamicConv:
+        return QuickDynamicConv
+    if type(module) is not nn.Conv2d:
+        return type(module)
+    if module.kernel_size == (1, 1) and module.groups == 1:
+        return Pointwise
+    if max(module.dilation) > 1 and 1 in module.kernel_size:
+        return DilatedStrip
+    return nn.Conv2d
