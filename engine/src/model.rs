@@ -89,6 +89,14 @@ impl Model {
         }
     }
 
+    /// Multiply-adds of a frame of that size; 0 for resampling.
+    pub fn multiply_adds(&self, height: usize, width: usize) -> f64 {
+        match self {
+            Self::Network(network) => network.multiply_adds(height, width),
+            Self::Resample(_) => 0.0,
+        }
+    }
+
     /// Number of trained parameters.
     pub fn parameters(&self) -> usize {
         match self {

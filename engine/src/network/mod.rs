@@ -2,6 +2,7 @@
 
 mod block;
 mod builder;
+mod cost;
 pub(crate) mod dlgsanet;
 pub(crate) mod dlsn;
 mod luma;
@@ -60,6 +61,8 @@ pub struct Network {
     pub activations: Vec<Vec<f32>>,
     /// How many dB of Y-PSNR its integer form was measured to lose on Set5 or Set14, whichever is more.
     pub integer_loss: Option<f32>,
+    /// Mean Y-PSNR on Set5 and Set14 in dB, as the file says that it was measured.
+    pub quality: Option<f32>,
 }
 
 impl Network {
@@ -73,6 +76,7 @@ impl Network {
         if let Some(Metadata { preset, scale }) = weights.metadata()? {
             let mut network = Self::build(source, preset, scale)?;
             network.read_integers(weights)?;
+            network.quality = weights.number("y_psnr")?;
             return Ok(network);
         }
         let candidates = (2..=4).flat_map(|scale| Preset::named(scale).into_iter().map(move |(_, p)| (p, scale)));

@@ -76,11 +76,7 @@ impl Network {
                 return Err(wrong());
             }
         }
-        if let Some(text) = weights.field("int8_loss") {
-            let loss =
-                text.parse().map_err(|_| weights.error(format!("its int8_loss is '{text}', it must be a number")))?;
-            self.integer_loss = Some(loss);
-        }
+        self.integer_loss = weights.number("int8_loss")?;
         Ok(())
     }
 

@@ -135,6 +135,8 @@ fn wrong_metadata_say_what_is_wrong() {
     assert!(with("preset", r#"{"width":4,"depth":1,"head_skip":true,"x":1}"#).contains("unknown field"));
     assert!(with("preset", r#"{"width":0,"depth":1,"head_skip":true}"#).contains("width is 0"));
     assert!(with("preset", r#"{"width":99999999999,"depth":1,"head_skip":true}"#).contains("width is"));
+    assert!(with("y_psnr", "good").contains("its y_psnr is 'good', it must be a number"));
+    assert!(with("int8_loss", "nan").contains("its int8_loss is 'nan'"));
     let mut file = File::new();
     file.metadata.clear();
     assert!(file.error().contains("no metadata"), "{}", file.error());

@@ -84,6 +84,18 @@ impl Weights {
         self.metadata.get(key).map(String::as_str)
     }
 
+    /// A metadata field that is a number.
+    ///
+    /// # Errors
+    /// [`Error::WeightsFile`] if it is there and is none.
+    pub fn number(&self, key: &str) -> Result<Option<f32>, Error> {
+        let parse = |text: &str| match text.parse() {
+            Ok(number) if f32::is_finite(number) => Ok(number),
+            _ => Err(self.error(format!("its {key} is '{text}', it must be a number"))),
+        };
+        self.field(key).map(parse).transpose()
+    }
+
     /// A tensor by name.
     pub fn get(&self, name: &str) -> Option<&NamedTensor> {
         self.tensors.get(name)

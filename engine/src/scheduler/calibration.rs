@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lanes::{Lanes, Rescuer};
 use crate::backend::{Lane, Plan};
-use crate::frame::{Frame, VideoInfo};
-use crate::model::Model;
+use crate::frame::Frame;
 use crate::{BackendKind, Error};
 
 /// Time for measuring all rungs.
@@ -34,7 +33,7 @@ pub fn measure(plan: &Plan, lanes: &mut [Lanes], kind: BackendKind) -> Result<(V
     let mut alone = services.clone();
     let mut below: Option<(f64, Duration)> = None;
     for (rung, model) in plan.ladder.iter().enumerate().rev() {
-        let work = multiplications(model, &plan.input);
+        let work = model.multiply_adds(plan.input.height, plan.input.width);
         let rate = GUESSED_RATE[usize::from(kind == BackendKind::Cuda)];
         let guess = match below {
             Some((less, took)) if less > 0.0 => took.mul_f64(work / less),
@@ -52,11 +51,6 @@ pub fn measure(plan: &Plan, lanes: &mut [Lanes], kind: BackendKind) -> Result<(V
         tracing::debug!("{}: {:?} a frame, {:?} alone", model.name(), services[rung], alone[rung]);
     }
     Ok((services, alone))
-}
-
-/// About how many a frame takes; 0 for resampling. Most parameters of a network are used once for every pixel of the input.
-fn multiplications(model: &Model, input: &VideoInfo) -> f64 {
-    (model.parameters() * input.width * input.height) as f64
 }
 
 /// The middle one of the times of a rung on lanes that run at once.

@@ -4,28 +4,49 @@ use crate::Error;
 use crate::frame::Kernel;
 use crate::model::{self, Model};
 
-/// The rungs under a model: built-in networks with fewer parameters, each with less than half of those of the one above, so
-/// that a step down is worth it; then bicubic.
+/// Size of the frame by which models are held against each other.
+const FRAME: (usize, usize) = (540, 960);
+
+/// The rungs under a model: built-in networks, each with less than half of the multiply-adds of the one above, so that a step
+/// down is worth it; then bicubic. A network that is no better than a cheaper one is no rung: it has to be asked for by name.
 ///
 /// # Errors
 /// As [`Model::open`].
 pub fn below(top: Model, scale: usize) -> Result<Vec<Model>, Error> {
-    let mut smaller = Vec::new();
-    for builtin in model::builtin().into_iter().filter(|builtin| builtin.scale == scale) {
-        let model = Model::open(builtin.name, scale)?;
-        if 2 * model.parameters() < top.parameters() {
-            smaller.push(model);
-        }
-    }
-    smaller.sort_by_key(|model| std::cmp::Reverse(model.parameters()));
+    let builtin = model::builtin().into_iter().filter(|builtin| builtin.scale == scale);
+    let all = builtin.map(|builtin| Model::open(builtin.name, scale)).collect::<Result<Vec<_>, _>>()?;
+    Ok(among(top, all))
+}
+
+/// The same of any models.
+fn among(top: Model, mut all: Vec<Model>) -> Vec<Model> {
+    all.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+    let mut best = f32::MIN;
+    all.retain(|model| {
+        let own = quality(model).unwrap_or(f32::MIN);
+        let better = own > best;
+        best = best.max(own);
+        better
+    });
     let mut ladder = vec![top];
-    for model in smaller {
-        if ladder.last().is_some_and(|above| 2 * model.parameters() < above.parameters()) {
+    for model in all.into_iter().rev() {
+        if ladder.last().is_some_and(|above| 2.0 * cost(&model) < cost(above)) {
             ladder.push(model);
         }
     }
     end_in_bicubic(&mut ladder);
-    Ok(ladder)
+    ladder
+}
+
+fn cost(model: &Model) -> f64 {
+    model.multiply_adds(FRAME.0, FRAME.1)
+}
+
+fn quality(model: &Model) -> Option<f32> {
+    match model {
+        Model::Network(network) => network.quality,
+        Model::Resample(_) => None,
+    }
 }
 
 /// The models of those names, best first; bicubic is added at the end.
@@ -46,7 +67,10 @@ fn end_in_bicubic(ladder: &mut Vec<Model>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::network::{Network, Preset};
 
     fn names(ladder: &[Model]) -> Vec<&str> {
         ladder.iter().map(Model::name).collect()
@@ -59,6 +83,24 @@ mod tests {
         assert_eq!(names(&below("luma-s", 3)), ["luma-s", "bicubic"]);
         assert_eq!(names(&below("lanczos", 2)), ["lanczos", "bicubic"]);
         assert_eq!(names(&below("bicubic", 4)), ["bicubic"]);
+    }
+
+    #[test]
+    fn a_network_that_is_no_better_than_a_cheaper_one_is_no_rung() {
+        let network = |(name, quality): (&str, Option<f32>)| {
+            let preset = Preset::named(2).into_iter().find(|(n, _)| *n == name).unwrap().1;
+            Model::Network(Arc::new(Network { quality, ..Network::random(preset, 2, 1) }))
+        };
+        let ladder = |rungs: [(&str, Option<f32>); 4]| {
+            let ladder = among(network(("dlsn-light", None)), rungs.map(network).into());
+            names(&ladder).join(" ")
+        };
+        let [s, m, l] = [("luma-s", Some(34.8)), ("luma-m", Some(35.1)), ("luma-l", Some(35.3))];
+        assert_eq!(ladder([l, m, ("sdan-small", Some(35.0)), s]), "dlsn-light luma-l luma-m luma-s bicubic");
+        // It costs more than half of luma-l, but takes its place where luma-l is no better.
+        let sdan = ("sdan-small", Some(35.3));
+        assert_eq!(ladder([s, m, sdan, l]), "dlsn-light sdan-small luma-s bicubic");
+        assert_eq!(ladder([s, m, ("sdan-small", None), ("luma-l", None)]), "dlsn-light luma-m luma-s bicubic");
     }
 
     #[test]

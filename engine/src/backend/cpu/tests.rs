@@ -66,6 +66,7 @@ fn single(block: Block, channels: usize, inputs: usize) -> Network {
         parameters: 0,
         activations: Vec::new(),
         integer_loss: None,
+        quality: None,
     }
 }
 
