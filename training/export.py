@@ -60,7 +60,7 @@ def main():
         raise SystemExit("an authors' file needs --network and --scale")
     # Loading it names every missing, unknown or misshapen tensor before a file is written.
     build(family, params, scale).load_state_dict(state)
-    weights.save(options.target, state, family, params, scale, options.half)
+    weights.save(options.target, state, family, params, scale, options.half, kept.get("flavour"))
     print(f"{options.target}: {Path(options.target).stat().st_size} bytes")
 
 

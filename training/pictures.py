@@ -55,10 +55,15 @@ class Atlas:
     the host touches no pixel after loading and pictures may differ in size.
     """
 
-    def __init__(self, folder, scale, channels, device):
+    def __init__(self, folder, scale, channels, device, degrade=None):
+        """`degrade` makes lists of other low-resolution pictures out of the list of the clean."""
         self.scale, self.device = scale, device
-        pairs = [pair(read(p, scale), scale, channels) for p in find(folder)]
-        self.low = self._flat([low for low, _ in pairs])
+        # Even sides, as 4:2:0 has them.
+        pairs = [pair(read(p, 2 * scale), scale, channels) for p in find(folder)]
+        clean = [low for low, _ in pairs]
+        forms = [clean, *(degrade(clean) if degrade else [])]
+        self.low = self._flat([low for form in forms for low in form])
+        self.forms = len(forms)
         self.high = self._flat([high for _, high in pairs])
         shapes = torch.tensor([low.shape[:2] for low, _ in pairs])
         areas = shapes.prod(1)
@@ -79,7 +84,9 @@ class Atlas:
         top = draw(0, self.heights[which] - side + 1)
         left = draw(0, self.widths[which] - side + 1)
         turns = torch.randint(2, (3, count), generator=generator, device=self.device).bool()
-        low = self._crop(self.low, self.offsets[which], self.widths[which], top, left, side, turns)
+        form = draw(0, self.forms) if self.forms > 1 else 0
+        offset = self.offsets[which] + form * (len(self.low) // self.forms)
+        low = self._crop(self.low, offset, self.widths[which], top, left, side, turns)
         s = self.scale
         high = self._crop(self.high, self.offsets[which] * s * s, self.widths[which] * s,
                           top * s, left * s, side * s, turns)

@@ -9,10 +9,12 @@ import json
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 
+import stream
 from bytewise import ByteTrainer
 from networks import PRESETS, parameters
 from pictures import Atlas
@@ -39,8 +41,10 @@ def parser():
     p.add_argument("--optimiser", choices=("adam", "soap"), default="adam")
     p.add_argument("--bf16", action="store_true", help="convolve in bf16 (GPUs always do)")
     p.add_argument("--average", type=float, default=0.999, help="decay of the weight average")
-    p.add_argument("--mse-share", type=float, default=0.0, help="last share trained on MSE")
+    p.add_argument("--psnr-share", type=float, default=0.0, help="last share trained on PSNR")
     p.add_argument("--bytes", action="store_true", help="luma: train what bytes compute, too")
+    p.add_argument("--flavour", choices=("stream",),
+                   help="stream: for input that was compressed (needs ffmpeg)")
     p.add_argument("--init-from", help="weights file or checkpoint to start from, any scale")
     p.add_argument("--teacher", help="weights file of a larger network of the same scale")
     p.add_argument("--seed", type=int, default=1)
@@ -103,7 +107,8 @@ def train(options):
         trainer.restore(source)
     elif options.resume:
         raise SystemExit(f"no checkpoint {source}")
-    atlas = Atlas(options.data, options.scale, trainer.channels, device)
+    degrade = partial(stream.variants, seed=options.seed) if options.flavour else None
+    atlas = Atlas(options.data, options.scale, trainer.channels, device, degrade)
 
     stop = Stop()
     slice_end = trainer.clock.elapsed + 60 * options.minutes

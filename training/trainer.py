@@ -19,7 +19,10 @@ from soap import Soap
 from weights import load_network
 
 WARM_UP = 0.01  # share of the training over which the learning rate rises from zero
-MSE_FACTOR = 25
+# Of the logarithm of squared error: its gradients are then near those of L1, which an optimiser's
+# averages still remember.
+PSNR_FACTOR = 0.01
+PSNR_FLOOR = 1e-5  # squared error, 50 dB: what is better than that draws no more attention
 
 
 class Clock:
@@ -121,13 +124,11 @@ class Trainer:
         return loss.detach(), torch.autograd.grad(loss, list(self.model.parameters()))
 
     def loss(self, output, target):
-        """L1; squared error at the end, for it is what PSNR measures.
-
-        The factor brings its gradients near those of L1, which Adam's averages still remember.
-        """
-        if self.progress() < 1 - self.options.mse_share:
+        """L1; at the end the mean PSNR of the crops, for it is what networks are judged by."""
+        if self.progress() < 1 - self.options.psnr_share:
             return F.l1_loss(output, target)
-        return MSE_FACTOR * F.mse_loss(output, target)
+        errors = F.mse_loss(output, target, reduction="none").mean((1, 2, 3))
+        return PSNR_FACTOR * (errors + PSNR_FLOOR).log().mean()
 
     @torch.no_grad()
     def update_average(self):
@@ -141,7 +142,7 @@ class Trainer:
     def save(self, path):
         kept = {
             "family": self.family, "params": self.params, "scale": self.options.scale,
-            "model": self.model.state_dict(), "average": self.average,
+            "flavour": self.options.flavour, "model": self.model.state_dict(), "average": self.average,
             "optimiser": self.optimiser.state_dict(), "random": self.random.get_state(),
             "step": self.step, "elapsed": self.clock.elapsed, "progress": self.progress(),
         }

@@ -9,10 +9,12 @@ from safetensors.torch import save_file
 from networks import build
 
 
-def save(path, state, family, params, scale, half=False):
+def save(path, state, family, params, scale, half=False, flavour=None):
     kind = torch.float16 if half else torch.float32
     tensors = {name: t.detach().to("cpu", kind).contiguous() for name, t in state.items()}
     metadata = {"network": family, "preset": json.dumps(params), "scale": str(scale)}
+    if flavour:
+        metadata["flavour"] = flavour
     save_file(tensors, path, metadata)
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import export
 import fold
 import pictures
+import stream
 import train
 import trainer as trainer_module
 import weights
@@ -36,8 +37,8 @@ def atlas(tmp_path):
 
 def options(**changes):
     base = dict(scale=2, seed=3, init_from=None, teacher=None, compile=False, rate=1e-3, steps=6,
-                budget=1, batch=2, crop=16, mse_share=0.5, average=0.9, workers=2,
-                optimiser="adam", bf16=False)
+                budget=1, batch=2, crop=16, psnr_share=0.5, average=0.9, workers=2,
+                optimiser="adam", bf16=False, flavour=None)
     return SimpleNamespace(**base | changes)
 
 
@@ -173,3 +174,23 @@ def test_every_preset_enlarges(name, scale):
     with torch.inference_mode():
         out = model(torch.rand(1, model.channels, 20, 17))
     assert out.shape == (1, model.channels, 20 * scale, 17 * scale)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compressed_forms_resemble_the_clean_picture(channels):
+    y, x = np.mgrid[:48, :64]
+    picture = np.stack([2 * x + y, 200 - 2 * y, 60 + x][:channels], -1).astype(np.uint8)
+    forms = stream.variants([picture] * 8, seed=1)
+    assert len(forms) == stream.VARIANTS
+    assert all(p.shape == picture.shape and p.dtype == np.uint8 for form in forms for p in form)
+    distances = [np.abs(p.astype(int) - picture).mean() for form in forms for p in form]
+    assert min(distances) > 0 and max(distances) < 12
+
+
+def test_an_atlas_draws_all_forms(tmp_path):
+    Image.new("RGB", (64, 64), (100, 100, 100)).save(tmp_path / "grey.png")
+    darker = lambda pictures: [[p - 50 for p in pictures], [p - 20 for p in pictures]]
+    atlas = pictures.Atlas(tmp_path, 2, 3, CPU, darker)
+    low, high = atlas.batch(60, 16, torch.Generator().manual_seed(1))
+    assert set((255 * low[:, 0, 0, 0]).round().tolist()) == {100, 80, 50}
+    assert torch.equal(high, torch.full_like(high, 100 / 255))

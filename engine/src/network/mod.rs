@@ -39,7 +39,7 @@ pub struct Step {
 /// A network with its weights, ready for any backend.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// Preset name, or the file that it came from.
+    /// Preset name, with a dash and the flavour if the file names one: what it was trained for.
     pub name: String,
     /// Family and parameters.
     pub preset: Preset,
@@ -77,6 +77,9 @@ impl Network {
             let mut network = Self::build(source, preset, scale)?;
             network.read_integers(weights)?;
             network.quality = weights.number("y_psnr")?;
+            if let Some(flavour) = weights.field("flavour") {
+                network.name += &format!("-{flavour}");
+            }
             return Ok(network);
         }
         let candidates = (2..=4).flat_map(|scale| Preset::named(scale).into_iter().map(move |(_, p)| (p, scale)));

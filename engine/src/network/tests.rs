@@ -123,6 +123,15 @@ fn a_missing_surplus_or_misshapen_tensor_is_named() {
 }
 
 #[test]
+fn metadata_tell_flavour_and_quality() {
+    let mut file = File::new();
+    file.metadata.extend([("flavour", "stream"), ("y_psnr", "34.5")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let network = file.load().unwrap();
+    assert!(network.name.ends_with("-stream"), "{}", network.name);
+    assert_eq!(network.quality, Some(34.5));
+}
+
+#[test]
 fn wrong_metadata_say_what_is_wrong() {
     let with = |key: &str, value: &str| {
         let mut file = File::new();
