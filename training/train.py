@@ -61,7 +61,9 @@ def next_job(options):
         folder = Path(options.out)
         merged.out = str(folder / f"{merged.network}-x{merged.scale}.pt")
         if merged.init_from:
-            merged.init_from = str(folder / f"{merged.init_from}.pt")
+            released = merged.init_from.endswith(".safetensors")
+            merged.init_from = str(Path(options.queue).parent / merged.init_from if released
+                                   else folder / f"{merged.init_from}.pt")
         if not Path(merged.out).exists():
             return merged
         kept = torch.load(merged.out, map_location="cpu", weights_only=True)

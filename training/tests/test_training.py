@@ -1,5 +1,6 @@
 """Folding, resuming, cropping and exporting. Run `python -m pytest tests` in training/."""
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,14 +126,30 @@ def test_export_round_trip(atlas, tmp_path, monkeypatch):
 
 
 def test_queue_goes_to_the_first_unfinished(tmp_path):
-    queue = Path(__file__).parents[1] / "queue.json"
+    queue = tmp_path / "queue.json"
+    jobs = [dict(network="luma-s", scale=2, init_from="../a-x2.safetensors"),
+            dict(network="luma-m", scale=2, init_from="luma-s-x2")]
+    queue.write_text(json.dumps(jobs))
     asked = train.parser().parse_args(
         ["--queue", str(queue), "--data", "unused", "--out", str(tmp_path)])
-    assert (train.next_job(asked).network, train.next_job(asked).scale) == ("luma-s", 2)
+    first = train.next_job(asked)
+    assert (first.network, first.scale) == ("luma-s", 2)
+    assert first.init_from == str(tmp_path / "../a-x2.safetensors")
     torch.save({"progress": 1.0}, tmp_path / "luma-s-x2.pt")
     following = train.next_job(asked)
     assert following.network == "luma-m"
     assert following.init_from == str(tmp_path / "luma-s-x2.pt")
+
+
+def test_the_queue_asks_for_what_there_is():
+    folder = Path(__file__).parents[1]
+    known = vars(train.parser().parse_args(["--data", "unused", "--out", "unused"]))
+    made = set()
+    for job in json.loads((folder / "queue.json").read_text()):
+        assert job["network"] in PRESETS and job.keys() <= known.keys()
+        source = job.get("init_from")
+        assert source is None or source in made or (folder / source).exists(), source
+        made.add(f"{job['network']}-x{job['scale']}")
 
 
 def test_other_scale_takes_the_body(atlas, tmp_path):
