@@ -24,8 +24,10 @@ impl Luma {
 
     /// Of luma codes, `stride` bytes from one row to the next.
     pub fn from_codes(width: usize, height: usize, codes: &[u8], stride: usize) -> Self {
-        let rows = codes.chunks(stride).take(height);
-        let data = rows.flat_map(|row| row[..width].iter().map(|&code| f64::from(code))).collect::<Vec<_>>();
+        let mut data = Vec::with_capacity(width * height);
+        for row in codes.chunks(stride).take(height) {
+            data.extend(row[..width].iter().map(|&code| f64::from(code)));
+        }
         assert_eq!(data.len(), width * height, "every row is there");
         Self { width, height, data }
     }
@@ -35,8 +37,11 @@ impl Luma {
     pub fn without_border(&self, border: usize) -> Self {
         let width = self.width.saturating_sub(2 * border);
         let height = self.height.saturating_sub(2 * border);
-        let row = |y: usize| &self.data[(y + border) * self.width + border..][..width];
-        Self { width, height, data: (0..height).flat_map(row).copied().collect() }
+        let mut data = Vec::with_capacity(width * height);
+        for y in border..border + height {
+            data.extend_from_slice(&self.data[y * self.width + border..][..width]);
+        }
+        Self { width, height, data }
     }
 }
 
@@ -95,10 +100,12 @@ fn check(a: &Luma, b: &Luma) {
 fn gaussian_valid(data: &[f64], width: usize) -> Vec<f64> {
     let taps = gaussian_taps();
     let valid = width - SSIM_WINDOW + 1;
-    let rows: Vec<f64> = data
-        .chunks_exact(width)
-        .flat_map(|row| row.windows(SSIM_WINDOW).map(|w| w.iter().zip(&taps).map(|(v, t)| v * t).sum::<f64>()))
-        .collect();
+    let mut rows = vec![0.0; data.len() / width * valid];
+    for (line, row) in rows.chunks_exact_mut(valid).zip(data.chunks_exact(width)) {
+        for (tap, row) in taps.iter().zip(row.windows(valid)) {
+            line.iter_mut().zip(row).for_each(|(sum, v)| *sum += tap * v);
+        }
+    }
     let mut out = vec![0.0; rows.len() - (SSIM_WINDOW - 1) * valid];
     for (y, line) in out.chunks_exact_mut(valid).enumerate() {
         for (tap, row) in taps.iter().zip(rows[y * valid..].chunks_exact(valid)) {
