@@ -1,5 +1,7 @@
 //! How far a picture is from another: PSNR and SSIM of luma, as papers on super-resolution count them.
 
+use srup_engine::frame::Frame;
+
 /// Luma of a picture in 8-bit codes of BT.601, limited range (16 to 235), not rounded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Luma {
@@ -30,6 +32,17 @@ impl Luma {
         }
         assert_eq!(data.len(), width * height, "every row is there");
         Self { width, height, data }
+    }
+
+    /// Y of a YUV or grey frame whose rows are tight; codes of 10 bits as quarters.
+    pub fn of_frame(frame: &Frame) -> Self {
+        let info = frame.info();
+        let (bytes, stride) = frame.plane(0);
+        if info.format.bits() == 8 {
+            return Self::from_codes(info.width, info.height, bytes, stride);
+        }
+        let quarter = |code: &[u8; 2]| f64::from(u16::from_le_bytes(*code) >> info.format.shift()) / 4.0;
+        Self { width: info.width, height: info.height, data: bytes.as_chunks().0.iter().map(quarter).collect() }
     }
 
     /// What is left without `border` pixels on each side; sides that are too short become 0.
