@@ -1,5 +1,7 @@
 //! The example `evaluate`, run as users run it.
 
+#[path = "evaluate/clip.rs"]
+mod clip;
 #[path = "evaluate/degrade.rs"]
 mod degrade;
 

@@ -1,6 +1,7 @@
-//! How good and how fast the models are on a folder of pictures.
+//! How good and how fast the models are, on a folder of pictures or on a clip.
 
 mod args;
+mod clip;
 mod degrade;
 mod method;
 mod pictures;
@@ -27,13 +28,20 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     // What libraries print would break the progress bar; what matters comes back as an error.
     log::set_level(log::Level::Fatal);
     let methods = method::methods(arguments)?;
-    let mut measured = pictures::measure(arguments, &arguments.folder, &methods)?;
+    let mut measured = match (&arguments.clip, &arguments.folder) {
+        (Some(file), _) => clip::measure(arguments, file, &methods)?,
+        (None, Some(folder)) => pictures::measure(arguments, folder, &methods)?,
+        (None, None) => return Err(Failure::new("name a folder of pictures, or a clip with --clip")),
+    };
     if let Some(degradation) = arguments.degrade {
         measured.what += &format!(", degraded by {degradation}");
     }
     measured.rows.rotate_left(BASELINES.len());
     println!("{}, backend {}", measured.what, arguments.backend.name());
     print!("{}", report::table(&measured.rows));
+    if let Some(advice) = &measured.advice {
+        println!("advice: {advice}");
+    }
     if let Some(path) = &arguments.json {
         write(path, &(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
     }

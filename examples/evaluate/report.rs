@@ -14,6 +14,9 @@ pub struct Measured {
     /// A row for each method: first Lanczos and bicubic.
     #[serde(rename = "results")]
     pub rows: Vec<Row>,
+    /// Which network is worth its time; of clips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// What was measured of one method.
