@@ -15,7 +15,7 @@ Examples:
       Two models on pictures that were compressed first, as what people enhance mostly is.
   evaluate --clip holiday.mp4 --scale 2
       Which network is worth its time on this clip and this machine.
-  evaluate --clip holiday.mp4 --scale 2 --frames 300 --degrade codec=hevc,crf=32 --json holiday.json
+  evaluate --clip holiday.mp4 --scale 2 --frames 300 --degrade codec=hevc,crf=32 --plot holiday.svg --json holiday.json
 
 --degrade takes what was done to the reduced picture, joined by commas:
   crf=0..51           compressed as H.264, or with codec=hevc as HEVC; 18 is fine, 28 is common on the web, 38 is coarse
@@ -68,9 +68,23 @@ pub struct Arguments {
     #[arg(long, value_name = "PROGRAM", env = "SRUP_FFMPEG")]
     pub ffmpeg: Option<PathBuf>,
 
+    /// Draws quality against cost into this file, which ends in .svg
+    #[arg(long, value_name = "FILE", value_parser = svg)]
+    pub plot: Option<PathBuf>,
+
     /// Writes the figures to this file as well
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// PNG is not offered: its letters would have to come from fonts of the system, and a picture would look, or fail, after
+/// what is installed.
+fn svg(name: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(name);
+    match path.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("svg") => Ok(path),
+        _ => Err("plots are SVG: end the name in .svg".into()),
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +102,9 @@ mod tests {
     fn there_is_one_material_and_its_options_go_with_it() {
         let parses = |arguments: &str| Arguments::try_parse_from(arguments.split(' ')).is_ok();
         assert!(parses("evaluate folder --scale 2") && parses("evaluate --clip a.mp4 --scale 2 --frames 9"));
-        for wrong in ["", " folder --clip a.mp4", " folder --frames 9", " --clip a.mp4 --frames 0"] {
+        for wrong in
+            ["", " folder --clip a.mp4", " folder --frames 9", " --clip a.mp4 --frames 0", " folder --plot a.png"]
+        {
             assert!(!parses(&format!("evaluate --scale 2{wrong}")), "{wrong}");
         }
     }

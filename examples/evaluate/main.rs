@@ -6,6 +6,7 @@ mod degrade;
 mod method;
 mod pictures;
 mod pixels;
+mod plot;
 mod progress;
 mod report;
 
@@ -44,6 +45,9 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     }
     if let Some(path) = &arguments.json {
         write(path, &(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
+    }
+    if let Some(path) = &arguments.plot {
+        write(path, &plot::svg(&measured)?)?;
     }
     Ok(Ending::Done)
 }

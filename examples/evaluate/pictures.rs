@@ -59,7 +59,7 @@ pub fn measure(arguments: &Arguments, folder: &Path, methods: &[Method]) -> Resu
     let rows = methods.iter().zip(&scores).map(row).collect();
     let pictures = if paths.len() == 1 { "picture" } else { "pictures" };
     let what = format!("{} {pictures} of {}", paths.len(), folder.display());
-    Ok(Measured { what, rows, advice: None })
+    Ok(Measured { what, rows, advice: None, real_time: None })
 }
 
 /// A picture, cut to a multiple of the scale.

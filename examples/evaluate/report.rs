@@ -17,6 +17,9 @@ pub struct Measured {
     /// Which network is worth its time; of clips.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Milliseconds for a million output pixels that leave a clip its frame rate, where it is known.
+    #[serde(skip)]
+    pub real_time: Option<f64>,
 }
 
 /// What was measured of one method.

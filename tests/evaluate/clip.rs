@@ -69,8 +69,9 @@ fn document(clip: &Path, arguments: &str) -> Value {
 fn every_method_is_measured_on_the_frames_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let Some(clip) = clip(folder.path(), 12) else { return };
+    let plot = folder.path().join("plot.svg");
     let (frames, scorer) = (8, scorer(folder.path(), 8));
-    let arguments = format!("--scale 4 --frames {frames} --ffmpeg {}", scorer.display());
+    let arguments = format!("--scale 4 --frames {frames} --ffmpeg {} --plot {}", scorer.display(), plot.display());
     let document = document(&clip, &arguments);
     let rows = document["results"].as_array().unwrap();
     for name in ["luma-s", "lanczos", "bicubic"] {
@@ -87,6 +88,29 @@ fn every_method_is_measured_on_the_frames_asked_for() {
     let said = document["measured"].as_str().unwrap();
     assert!(said.starts_with("8 frames of ") && said.ends_with("128x96 at 24 fps, reduced to 32x24"), "{said}");
     assert!(!document["advice"].as_str().unwrap().is_empty());
+    let plot = fs::read_to_string(plot).unwrap();
+    for word in ["luma-s", "lanczos", "bicubic", "real time"] {
+        assert!(plot.contains(word), "{word}");
+    }
+}
+
+/// Black frames come out as they were, whoever enlarges them.
+#[test]
+fn of_a_long_clip_the_middle_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fades.mkv");
+    let part = |source: &str| format!("{source}:size=64x64:rate=24,trim=end_frame=12,format=yuv420p");
+    let (black, moving) = (part("color=black"), part("testsrc2=alpha=255"));
+    if !make(&path, &format!("{black}[a];{moving}[b];{black}[c];[a][b][c]concat=n=3")) {
+        return;
+    }
+    let psnr = |frames: usize| {
+        let document = document(&path, &format!("--scale 2 --model bicubic --frames {frames}"));
+        row(document["results"].as_array().unwrap(), "bicubic")["psnr"].as_f64().unwrap()
+    };
+    let (middle, all) = (psnr(8), psnr(36));
+    // A third of the frames with the same error: 10 log10(3) dB.
+    assert!((all - middle - 4.77).abs() < 0.5, "{middle} {all}");
 }
 
 #[test]

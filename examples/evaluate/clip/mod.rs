@@ -42,10 +42,12 @@ pub fn measure(arguments: &Arguments, path: &Path, methods: &[Method]) -> Result
     }
     let count = bar.position();
     bar.finish_and_clear();
+    let (rate, pixels) = (pairs.rate(), pairs.truth().width * pairs.truth().height);
     let rows = way::rows(ways, methods, arguments)?;
     Ok(Measured {
         what: in_words(count, path, &pairs),
-        advice: Some(advice::advice(&rows[0], &rows[BASELINES.len()..], pairs.rate())),
+        advice: Some(advice::advice(&rows[0], &rows[BASELINES.len()..], rate)),
+        real_time: rate.map(|rate| 1e9 / (rate * pixels as f64)),
         rows,
     })
 }
