@@ -7,7 +7,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 
-.PHONY: help build test demo bench bench-operations bench-peers soak mutants gpu-bundle standin ptx install clean
+.PHONY: help build test demo bench bench-operations bench-peers soak mutants gpu-bundle standin ptx vmaf install clean
 
 help:
 	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
@@ -21,6 +21,7 @@ help:
 	@echo 'make soak      four minutes of live video on a quiet machine; SRUP_SOAK_CLIP names a clip'
 	@echo 'make mutants   plants bugs one at a time and sees that the tests notice'
 	@echo 'make gpu-bundle   a folder that checks and times everything on a machine with a GPU'
+	@echo 'make vmaf      an FFmpeg with libvmaf, for evaluate --clip; prints its path'
 	@echo 'make install   the plugin into $(PLUGINS)'
 	@echo 'make clean     remove everything that was built, and demo-out/'
 
@@ -65,6 +66,9 @@ standin:
 	install -D -m 755 $(TARGET)/release/libptx_standin.so $(TARGET)/standin/libcuda.so
 	ln -sf libcuda.so $(TARGET)/standin/libcuda.so.1
 	@realpath $(TARGET)/standin
+
+vmaf:
+	@scripts/vmaf.sh
 
 install: build
 	install -D -m 644 $(TARGET)/release/libgstsrupscale.so "$(PLUGINS)/libgstsrupscale.so"

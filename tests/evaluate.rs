@@ -1,5 +1,10 @@
 //! The example `evaluate`, run as users run it.
 
+#[path = "evaluate/clip.rs"]
+mod clip;
+#[path = "evaluate/degrade.rs"]
+mod degrade;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -3,15 +3,41 @@
 use std::time::Duration;
 
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
-use srup_engine::model::Model;
-use srup_engine::{BackendKind, Builder, Precision, Upscaler};
+use srup_engine::model::{self, Model};
+use srup_engine::{BackendKind, Builder, Error, Precision, Upscaler};
 use srup_examples::Failure;
 use srup_examples::metrics::{Luma, median};
-use srup_examples::picture::Picture;
+
+use crate::args::Arguments;
+use crate::degrade::Reduced;
+
+/// Plain resampling, always there to compare with. Lanczos comes first: the others are held against it.
+pub const BASELINES: [&str; 2] = ["lanczos", "bicubic"];
+
+/// The baselines, then the models asked for.
+///
+/// # Errors
+/// One line from the engine.
+pub fn methods(arguments: &Arguments) -> Result<Vec<Method>, Failure> {
+    let scale = usize::from(arguments.scale);
+    let mut names = BASELINES.to_vec();
+    if arguments.model.is_empty() {
+        let builtin = model::builtin();
+        names.extend(builtin.iter().filter(|model| model.scale == scale).map(|model| model.name));
+    } else {
+        names.extend(arguments.model.iter().map(String::as_str).filter(|name| !BASELINES.contains(name)));
+    }
+    if names.len() == BASELINES.len() && arguments.model.is_empty() {
+        eprintln!("note: no built-in model has scale {scale}: plain resampling alone is measured");
+    }
+    names.iter().map(|name| Method::open(name, scale, arguments.backend, arguments.precision)).collect()
+}
 
 /// Runs faster than this are repeated, for one run alone says little.
 const SURE: Duration = Duration::from_millis(500);
+/// So many times at least, and for so long: the median is then hardly moved by what else the machine does.
 const REPEATS: usize = 4;
+const ENOUGH: Duration = Duration::from_millis(100);
 
 /// Side of the frames for which a method is asked what it runs on: its pictures are not known yet.
 const SMALL: usize = 16;
@@ -27,7 +53,7 @@ enum Feed {
 
 impl Feed {
     /// Frames of that size.
-    fn info(self, width: usize, height: usize) -> Result<VideoInfo, srup_engine::Error> {
+    fn info(self, width: usize, height: usize) -> Result<VideoInfo, Error> {
         let format = match self {
             Self::Luma => PixelFormat::Gray8,
             Self::Rgb => PixelFormat::Rgb,
@@ -44,8 +70,9 @@ pub struct Method {
     pub parameters: usize,
     /// In which numbers, and on what.
     pub engine: String,
+    /// Makes upscalers for it.
+    pub builder: Builder,
     feed: Feed,
-    builder: Builder,
 }
 
 /// What came of one picture.
@@ -76,37 +103,42 @@ impl Method {
     ///
     /// # Errors
     /// One line from the engine.
-    pub fn run(&self, picture: &Picture) -> Result<Outcome, Failure> {
-        self.enlarge(picture).map_err(|e| Failure::new(format_args!("{}: {e}", self.name)))
+    pub fn run(&self, reduced: &Reduced) -> Result<Outcome, Failure> {
+        self.enlarge(reduced).map_err(|e| Failure::new(format_args!("{}: {e}", self.name)))
     }
 
-    fn enlarge(&self, picture: &Picture) -> Result<Outcome, srup_engine::Error> {
-        let info = self.feed.info(picture.width, picture.height)?;
+    fn enlarge(&self, reduced: &Reduced) -> Result<Outcome, Error> {
+        let info = self.feed.info(reduced.picture.width, reduced.picture.height)?;
         let mut upscaler = self.builder.build(&info)?;
         let mut input = Frame::new(&info);
-        match self.feed {
-            Feed::Luma => {
-                let codes = picture.luma().data;
-                input.plane_mut(0).0.iter_mut().zip(codes).for_each(|(code, y)| *code = y.round() as u8);
-            }
-            Feed::Rgb => input.plane_mut(0).0.copy_from_slice(&picture.rgb),
-        }
+        input.plane_mut(0).0.copy_from_slice(match self.feed {
+            Feed::Luma => &reduced.luma,
+            Feed::Rgb => &reduced.picture.rgb,
+        });
         let mut output = Frame::new(upscaler.output_info());
-        let mut elapsed = vec![upscaler.process(&input.view(), &mut output.view_mut())?.elapsed];
-        // The first run, which also touches fresh memory, counts only where more would take too long.
-        if elapsed[0] < SURE {
-            elapsed.clear();
-            for _ in 0..REPEATS {
-                elapsed.push(upscaler.process(&input.view(), &mut output.view_mut())?.elapsed);
-            }
-        }
-        let ms: Vec<f64> = elapsed.iter().map(|time| 1e3 * time.as_secs_f64()).collect();
+        let ms = time(&mut upscaler, &input, &mut output)?;
         let VideoInfo { width, height, .. } = *upscaler.output_info();
-        let (bytes, stride) = output.plane(0);
         let luma = match self.feed {
-            Feed::Luma => Luma::from_codes(width, height, bytes, stride),
-            Feed::Rgb => Luma::from_rgb8(width, height, bytes),
+            Feed::Luma => Luma::of_frame(&output),
+            Feed::Rgb => Luma::from_rgb8(width, height, output.plane(0).0),
         };
-        Ok(Outcome { luma, ms_per_mp: median(&ms) * 1e6 / (width * height) as f64 })
+        Ok(Outcome { luma, ms_per_mp: ms * 1e6 / (width * height) as f64 })
     }
+}
+
+/// Milliseconds that the frame takes, median of some runs; leaves its result in `output`.
+///
+/// # Errors
+/// The engine's.
+pub fn time(upscaler: &mut Upscaler, input: &Frame, output: &mut Frame) -> Result<f64, Error> {
+    let mut run = || Ok::<_, Error>(upscaler.process(&input.view(), &mut output.view_mut())?.elapsed);
+    let mut elapsed = vec![run()?];
+    // The first run, which also touches fresh memory, counts only where more would take too long.
+    if elapsed[0] < SURE {
+        elapsed.clear();
+        while elapsed.len() < REPEATS || elapsed.iter().sum::<Duration>() < ENOUGH {
+            elapsed.push(run()?);
+        }
+    }
+    Ok(median(&elapsed.iter().map(|time| 1e3 * time.as_secs_f64()).collect::<Vec<_>>()))
 }

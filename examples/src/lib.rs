@@ -1,10 +1,11 @@
-//! What the example programs share: the engine's command-line arguments, traces, and how a program ends.
+//! What the example programs share: the engine's command-line arguments, video files, traces, and how a program ends.
 
 mod arguments;
 mod ending;
 pub mod metrics;
 pub mod picture;
 pub mod trace;
+pub mod video;
 
 pub use arguments::EngineArgs;
 pub use ending::{Ending, Failure, finish};

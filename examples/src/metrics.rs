@@ -1,5 +1,7 @@
 //! How far a picture is from another: PSNR and SSIM of luma, as papers on super-resolution count them.
 
+use srup_engine::frame::Frame;
+
 /// Luma of a picture in 8-bit codes of BT.601, limited range (16 to 235), not rounded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Luma {
@@ -24,10 +26,23 @@ impl Luma {
 
     /// Of luma codes, `stride` bytes from one row to the next.
     pub fn from_codes(width: usize, height: usize, codes: &[u8], stride: usize) -> Self {
-        let rows = codes.chunks(stride).take(height);
-        let data = rows.flat_map(|row| row[..width].iter().map(|&code| f64::from(code))).collect::<Vec<_>>();
+        let mut data = Vec::with_capacity(width * height);
+        for row in codes.chunks(stride).take(height) {
+            data.extend(row[..width].iter().map(|&code| f64::from(code)));
+        }
         assert_eq!(data.len(), width * height, "every row is there");
         Self { width, height, data }
+    }
+
+    /// Y of a YUV or grey frame whose rows are tight; codes of 10 bits as quarters.
+    pub fn of_frame(frame: &Frame) -> Self {
+        let info = frame.info();
+        let (bytes, stride) = frame.plane(0);
+        if info.format.bits() == 8 {
+            return Self::from_codes(info.width, info.height, bytes, stride);
+        }
+        let quarter = |code: &[u8; 2]| f64::from(u16::from_le_bytes(*code) >> info.format.shift()) / 4.0;
+        Self { width: info.width, height: info.height, data: bytes.as_chunks().0.iter().map(quarter).collect() }
     }
 
     /// What is left without `border` pixels on each side; sides that are too short become 0.
@@ -35,8 +50,11 @@ impl Luma {
     pub fn without_border(&self, border: usize) -> Self {
         let width = self.width.saturating_sub(2 * border);
         let height = self.height.saturating_sub(2 * border);
-        let row = |y: usize| &self.data[(y + border) * self.width + border..][..width];
-        Self { width, height, data: (0..height).flat_map(row).copied().collect() }
+        let mut data = Vec::with_capacity(width * height);
+        for y in border..border + height {
+            data.extend_from_slice(&self.data[y * self.width + border..][..width]);
+        }
+        Self { width, height, data }
     }
 }
 
@@ -95,10 +113,12 @@ fn check(a: &Luma, b: &Luma) {
 fn gaussian_valid(data: &[f64], width: usize) -> Vec<f64> {
     let taps = gaussian_taps();
     let valid = width - SSIM_WINDOW + 1;
-    let rows: Vec<f64> = data
-        .chunks_exact(width)
-        .flat_map(|row| row.windows(SSIM_WINDOW).map(|w| w.iter().zip(&taps).map(|(v, t)| v * t).sum::<f64>()))
-        .collect();
+    let mut rows = vec![0.0; data.len() / width * valid];
+    for (line, row) in rows.chunks_exact_mut(valid).zip(data.chunks_exact(width)) {
+        for (tap, row) in taps.iter().zip(row.windows(valid)) {
+            line.iter_mut().zip(row).for_each(|(sum, v)| *sum += tap * v);
+        }
+    }
     let mut out = vec![0.0; rows.len() - (SSIM_WINDOW - 1) * valid];
     for (y, line) in out.chunks_exact_mut(valid).enumerate() {
         for (tap, row) in taps.iter().zip(rows[y * valid..].chunks_exact(valid)) {

@@ -8,12 +8,13 @@ use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Codec, Dictionary, Error, Packet, Rational, encoder};
 use srup_engine::frame::Matrix;
 use srup_examples::Failure;
+use srup_examples::video::colour::Tags;
+use srup_examples::video::convert::{Converter, Shape};
+use srup_examples::video::{ffi, formats};
 
 use crate::args::Args;
-use crate::colour::Tags;
-use crate::convert::{Converter, Shape};
 use crate::hdr::Hdr;
-use crate::{ffi, formats, streams};
+use crate::streams;
 
 /// x264 and x265 at this quality are hard to tell from their input.
 const CRF: &str = "17";

@@ -1,36 +1,24 @@
 //! The files: what is wrong with them is found before any work starts, and nothing half done stays under the final name.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next::format::{flag, format};
 use srup_examples::Failure;
-
-use crate::ffi;
+use srup_examples::video::{ffi, file};
 
 /// Checks both names, and returns the container that the output's ending asks for.
 pub fn check(input: &Path, output: &Path, overwrite: bool) -> Result<format::Output, Failure> {
-    for path in [input, output] {
-        if path.to_str().is_none() {
-            return Err(Failure::new(format!("{}: the name is not UTF-8; rename the file", path.display())));
-        }
-    }
-    let found = fs::metadata(input).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::new(format!("{}: no such file; check the name", input.display())),
-        _ => Failure::new(format!("{}: {error}; check the file's permissions", input.display())),
-    })?;
-    if found.is_dir() {
-        return Err(Failure::new(format!("{} is a folder; name a video file", input.display())));
-    }
-    fs::File::open(input)
-        .map_err(|error| Failure::new(format!("{}: {error}; check the file's permissions", input.display())))?;
+    let found = file::check(input)?;
     check_output(output, &found, overwrite)?;
     container(output)
 }
 
 fn check_output(output: &Path, input: &fs::Metadata, overwrite: bool) -> Result<(), Failure> {
+    if output.to_str().is_none() {
+        return Err(Failure::new(format!("{}: the name is not UTF-8; rename the file", output.display())));
+    }
     if output.file_name().is_none() {
         return Err(Failure::new(format!("{} is no file name; name the file to write", output.display())));
     }
@@ -67,11 +55,6 @@ fn folder(path: &Path) -> &Path {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
-}
-
-/// How FFmpeg must be given a path, so that no part of it is taken for a protocol.
-pub fn url(path: &Path) -> String {
-    format!("file:{}", path.display())
 }
 
 /// The file that is written to: beside the output and with its ending, deleted unless it is [kept](Temporary::keep).

@@ -3,15 +3,9 @@
 //! Decoding, upscaling and encoding run in threads of their own; `--help` shows how it is called.
 
 mod args;
-mod colour;
-mod convert;
-mod deinterlace;
 mod encode;
-mod ffi;
 mod files;
-mod formats;
 mod hdr;
-mod input;
 mod output;
 mod pipeline;
 mod progress;
@@ -25,13 +19,14 @@ use clap::Parser;
 use ffmpeg_next::format::format;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::util::log;
+use srup_examples::video::convert::Shape;
+use srup_examples::video::input::{self, Damage, Item, Source};
+use srup_examples::video::{ffi, formats};
 use srup_examples::{Ending, Failure, finish, trace};
 
 use args::Args;
-use convert::Shape;
 use encode::{Encoding, Target};
 use hdr::Hdr;
-use input::{Damage, Item, Source};
 use output::Muxer;
 use progress::Progress;
 use upscale::Upscaling;
@@ -92,7 +87,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
 fn first_frame(args: &Args, source: &mut Source) -> Result<(Vec<Item>, Video), Failure> {
     let mut before = Vec::new();
     loop {
-        match source.next()? {
+        match source.next_item()? {
             Some(Item::Frame(frame)) => return Ok((before, frame)),
             Some(packet) => before.push(packet),
             None => {

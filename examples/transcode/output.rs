@@ -6,12 +6,12 @@ use ffmpeg_next::error::{EINVAL, ENOSPC};
 use ffmpeg_next::format::{context, flag, format};
 use ffmpeg_next::{Error, Packet, Rational};
 use srup_examples::Failure;
+use srup_examples::video::input::Source;
+use srup_examples::video::{ffi, file};
 
 use crate::encode::Encoding;
 use crate::hdr::Hdr;
-use crate::input::Source;
 use crate::streams::{self, Fate};
-use crate::{ffi, files};
 
 /// An output file whose header is written.
 pub struct Muxer {
@@ -38,7 +38,7 @@ impl Muxer {
     ) -> Result<(Self, Routes), Failure> {
         let fail = |error: Error| unwritable(path, &error);
         let input = source.input();
-        let mut output = ffmpeg_next::format::output_as(&files::url(path), container.name()).map_err(fail)?;
+        let mut output = ffmpeg_next::format::output_as(&file::url(path), container.name()).map_err(fail)?;
         let (mut routes, mut streams, mut video) = (vec![None; fates.len()], Vec::new(), 0);
         for (stream, &fate) in input.streams().zip(fates) {
             match fate {

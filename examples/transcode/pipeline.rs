@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ffmpeg_next::Packet;
 use ffmpeg_next::frame::Video;
 use srup_examples::Failure;
+use srup_examples::video::input::{Damage, Item, Source};
 
-use crate::input::{Damage, Item, Source};
 use crate::output::{Muxer, Routes};
 use crate::progress::Progress;
 use crate::{encode, stop, upscale};
@@ -105,7 +105,7 @@ fn decode(
         return Ok(Damage::default());
     }
     while !stop::requested() {
-        let Some(item) = source.next()? else { return Ok(source.damage()) };
+        let Some(item) = source.next_item()? else { return Ok(source.damage()) };
         if !send(item) {
             break;
         }

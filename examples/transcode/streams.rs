@@ -6,10 +6,11 @@ use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::format::{context, format};
 use ffmpeg_next::{Discard, Stream, encoder, media};
 use srup_examples::Failure;
+use srup_examples::video::ffi;
+use srup_examples::video::input::plausible;
 
 use crate::encode::Encoding;
-use crate::input::plausible;
-use crate::{ffi, hdr};
+use crate::hdr;
 
 /// What becomes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,11 +7,10 @@ use ffmpeg_next::picture;
 use srup_engine::Error;
 use srup_engine::frame::{FrameMut, FrameRef, VideoInfo};
 use srup_engine::scheduler::{Job, Scheduler, Target};
+use srup_examples::video::colour::Tags;
+use srup_examples::video::convert::{Converter, Shape};
+use srup_examples::video::{ffi, formats};
 use srup_examples::{EngineArgs, Failure};
-
-use crate::colour::Tags;
-use crate::convert::{Converter, Shape};
-use crate::{ffi, formats};
 
 /// The engine, made for the first frame's format, size and colour; later frames are brought to these.
 pub struct Upscaling {

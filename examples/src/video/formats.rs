@@ -3,7 +3,7 @@
 use ffmpeg_next::format::Pixel;
 use srup_engine::frame::PixelFormat;
 
-use crate::ffi;
+use super::ffi;
 
 const SAME: [(Pixel, PixelFormat); 15] = [
     (Pixel::YUV420P, PixelFormat::I420),

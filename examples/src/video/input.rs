@@ -6,10 +6,10 @@ use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Error, Packet, Rational, codec, decoder, format, media};
-use srup_examples::Failure;
 
-use crate::deinterlace::Deinterlacer;
-use crate::{ffi, files};
+use super::deinterlace::Deinterlacer;
+use super::{ffi, file};
+use crate::Failure;
 
 /// So many packets in a row may be unreadable before the rest of the file is given up.
 const UNREADABLE: usize = 1000;
@@ -50,7 +50,7 @@ pub struct Source {
 impl Source {
     /// Opens a file and its video decoder. `deinterlace` lets interlaced frames in.
     pub fn open(path: &Path, deinterlace: bool) -> Result<Self, Failure> {
-        let input = format::input(&files::url(path)).map_err(|error| {
+        let input = format::input(&file::url(path)).map_err(|error| {
             let advice = "it is no video file, or damaged at the start (an mp4 that was cut off cannot be read)";
             Failure::new(format!("cannot read {}: {error}; {advice}", path.display()))
         })?;
@@ -120,7 +120,7 @@ impl Source {
     }
 
     /// The next frame or packet in the file's order; None at the end.
-    pub fn next(&mut self) -> Result<Option<Item>, Failure> {
+    pub fn next_item(&mut self) -> Result<Option<Item>, Failure> {
         loop {
             if let Some(frame) = self.receive()? {
                 return Ok(Some(Item::Frame(frame)));
@@ -136,7 +136,7 @@ impl Source {
         }
     }
 
-    /// What was wrong with the file; complete once [`next`](Self::next) has returned None.
+    /// What was wrong with the file; complete once [`next_item`](Self::next_item) has returned None.
     pub fn damage(&self) -> Damage {
         let mut damage = self.damage.clone();
         let stated = (ffi::start_time(&self.input) + self.input.duration()) as f64 / 1e6;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Error, Rational, Rescale, filter};
-use srup_examples::Failure;
 
-use crate::formats;
+use super::formats;
+use crate::Failure;
 
 /// Takes decoded frames, gives progressive ones in the same number, order and times.
 pub struct Deinterlacer {

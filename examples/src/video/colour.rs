@@ -6,7 +6,7 @@ use ffmpeg_next::util::{chroma, color};
 use ffmpeg_next::{codec, encoder};
 use srup_engine::frame::{Colour, Matrix, Range, Site, Siting};
 
-use crate::{ffi, formats};
+use super::{ffi, formats};
 
 /// What a stream says of its colours. What it leaves open stays open.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use ffmpeg_next::util::chroma;
 use ffmpeg_next::{Codec, Dictionary, DictionaryRef, Error, Rational, Stream, StreamMut, codec, software};
 use srup_engine::frame::VideoInfo;
 
-use crate::formats;
+use super::formats;
 
 /// What a pixel format's descriptor says.
 #[derive(Clone, Copy, Debug)]

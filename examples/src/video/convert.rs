@@ -5,9 +5,9 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::software::scaling;
 use srup_engine::frame::Matrix;
-use srup_examples::Failure;
 
-use crate::{ffi, formats};
+use super::{ffi, formats};
+use crate::Failure;
 
 /// A picture's format, size and range.
 #[derive(Clone, Copy, Debug, PartialEq)]
