@@ -19,6 +19,10 @@ struct Args {
     /// Input size, WIDTHxHEIGHT; figures are per pixel of it and scaled to whole frames
     #[arg(long, default_value = "240x136", value_parser = size)]
     size: (usize, usize),
+    /// Compute capability of the device, as the stand-in knows it: on the number of its processors it depends how much a
+    /// block does, and so how often weights are loaded and borders computed
+    #[arg(long, default_value = "90")]
+    capability: String,
     /// Networks
     #[arg(long, num_args = 1.., default_values = ["luma-s", "luma-m", "luma-l", "sdan-small", "sdan"])]
     networks: Vec<String>,
@@ -73,7 +77,7 @@ fn counted(name: &str, args: &Args) -> Result<KernelCounters, Failure> {
         .env("LD_LIBRARY_PATH", harness::library_path(&drivers))
         .env("SRUP_STANDIN_REPORT", &report)
         .env("SRUP_STANDIN_CHECKS", "none")
-        .env("SRUP_STANDIN_CC", "90")
+        .env("SRUP_STANDIN_CC", &args.capability)
         .status()?;
     let found = Report::read(&report);
     std::fs::remove_dir_all(&folder)?;
