@@ -110,6 +110,9 @@ def main():
     os.environ.setdefault("SRUP_SHARED", str(ROOT.parent / "shared"))
     listed = tomllib.loads((ROOT / "tests/mutants.toml").read_text())["mutant"]
     chosen = [m for m in map(Mutant, listed) if options.word in m.name][: options.first]
+    # A line that is gone shows before hours of tests.
+    for mutant in chosen:
+        mutant.planted((ROOT / mutant.file).read_text())
     for test in sorted({m.test for m in chosen}):
         passed, text = run_test(test, ROOT, {})
         if not passed:
