@@ -39,10 +39,15 @@ def run_test(test, root, environment):
     """Whether a test, written as `target filter`, passes."""
     target, *name = test.split()
     # The whole workspace, as `make test` has built it: other features would build everything anew.
-    command = ["cargo", "test", "--quiet", "--workspace", "--test", target, "--", *name]
+    command = ["cargo", "test", "--quiet", "--workspace", "--test", target]
+    settings = {"cwd": root, "env": os.environ | environment, "capture_output": True, "text": True}
+    # However long it takes to build, that is no hanging test, and what does not compile is no planted bug.
+    built = subprocess.run([*command, "--no-run"], **settings)
+    if built.returncode:
+        raise SystemExit(f"{' '.join(command)} does not compile:\n{built.stderr}")
+    command += ["--", *name]
     try:
-        done = subprocess.run(command, cwd=root, env=os.environ | environment, capture_output=True, text=True,
-                              timeout=60 * MINUTES)
+        done = subprocess.run(command, timeout=60 * MINUTES, **settings)
     except subprocess.TimeoutExpired:
         return False, "it hung"
     text = done.stdout + done.stderr
@@ -105,6 +110,9 @@ def main():
     os.environ.setdefault("SRUP_SHARED", str(ROOT.parent / "shared"))
     listed = tomllib.loads((ROOT / "tests/mutants.toml").read_text())["mutant"]
     chosen = [m for m in map(Mutant, listed) if options.word in m.name][: options.first]
+    # A line that is gone shows before hours of tests.
+    for mutant in chosen:
+        mutant.planted((ROOT / mutant.file).read_text())
     for test in sorted({m.test for m in chosen}):
         passed, text = run_test(test, ROOT, {})
         if not passed:

@@ -14,7 +14,7 @@
 // neighbouring pairs of pixels. All sums of the depth-wise convolutions are f16, those of the 1x1 ones f32. Zeros
 // surround p, a, and what enters the vertical strip.
 // Bound: DRAM, 6 bytes a channel (10 with fuse); f16 arithmetic, 125 products a pixel of 3 channels.
-#include "common/copy.cuh"
+#include "common/constants.cuh"
 #include "common/gelu.cuh"
 #include "common/slice.cuh"
 
@@ -28,9 +28,8 @@ struct LargeKernelArguments {
     u16* out;               // null: only the sum is wanted
     const u16* fuse_input;  // null: the sum begins at the bias
     u16* fuse_output;       // null: no sum; may be the input
-    const uint4* weight;    // fragments of mix, project_out, fuse
+    const unsigned char* constants;  // see Pointwise
     const u16* depthwise;   // per group: taps of square, horizontal, vertical, then their biases, [16] each
-    const float* table;     // bias of mix, project_out, fuse
     int height;
     int width;
     int rows;               // of a strip, a multiple of ROWS
@@ -80,11 +79,30 @@ struct Plan : N {
     static constexpr int warmup(int j = GROUPS - 1) { return j == 0 ? preload(0) : max_of(preload(j), warmup(j - 1)); }
     static constexpr int max_of(int a, int b) { return a > b ? a : b; }
 
-    // Places in shared memory: weights, rings, a, e.
+    // Places in shared memory: weights, rings, a, e, constants.
     static constexpr int weights(int j) { return j == 0 ? 0 : weights(j - 1) + taps(j - 1) * PIXEL; }
     static constexpr int ring(int j) { return j == 0 ? weights(GROUPS) : ring(j - 1) + ring_bytes(j - 1); }
     static constexpr int a(int j) { return j == 0 ? ring(GROUPS) : a(j - 1) + ROWS * a_columns(j - 1) * PIXEL; }
     static constexpr int e(int row, int j) { return a(GROUPS) + (row * GROUPS + j) * COLUMNS * PIXEL; }
+    static constexpr int constants() { return e(ROWS, 0); }
+};
+
+// The 1x1 convolutions mix, project_out and fuse: the fragments of all, then their biases, f32.
+template <int SLICES>
+struct Pointwise {
+    static constexpr int FRAGMENTS = SLICES * SLICES * 32, BYTES = 3 * (FRAGMENTS * 16 + SLICES * 64);
+    const unsigned char* constants;
+
+    __device__ __forceinline__ const float* bias(int number) const {
+        return (const float*)(constants + 3 * FRAGMENTS * 16) + number * 16 * SLICES;
+    }
+
+    // Adds 16 outputs of convolution `number`.
+    __device__ __forceinline__ void add(SliceSum& sum, const Slice (&x)[SLICES], int number, int n) const {
+#pragma unroll
+        for (int k = 0; k < SLICES; k++)
+            sum.add(x[k], slice_weight<SLICES>((const uint4*)constants + number * FRAGMENTS, n, k));
+    }
 };
 
 template <int J>
@@ -195,29 +213,22 @@ __device__ __forceinline__ void strips(u32 (&open)[P::lead(J)], u32 shared, int 
     }
 }
 
-// 16 outputs of a 1x1 convolution.
-template <int SLICES>
-__device__ __forceinline__ void pointwise(SliceSum& sum, const Slice (&x)[SLICES], const uint4* weight, int n) {
-#pragma unroll
-    for (int k = 0; k < SLICES; k++) sum.add(x[k], slice_weight<SLICES>(weight, n, k));
-}
-
 // Adds what 16 pixels of the output give to the sum over all modules; `first` is the lane's place in maps, of pixel g.
 template <int SLICES>
-__device__ __forceinline__ void add_share(const LargeKernelArguments& a, const Slice (&out)[SLICES],
-                                          const bool (&exists)[2], long long first) {
+__device__ __forceinline__ void add_share(const LargeKernelArguments& a, const Pointwise<SLICES>& pointwise,
+                                          const Slice (&out)[SLICES], const bool (&exists)[2], long long first) {
     constexpr int DIM = 16 * SLICES;
 #pragma unroll
     for (int s = 0; s < SLICES; s++) {
         SliceSum sum;
-        sum.start(a.table + 2 * DIM + 16 * s);
+        sum.start(pointwise.bias(2) + 16 * s);
         if (a.fuse_input) {
             sum.clear();
 #pragma unroll
             for (int half = 0; half < 2; half++)
                 if (exists[half]) sum.add_pixel(half, *(const uint2*)(a.fuse_input + first + half * 8 * DIM + 16 * s));
         }
-        pointwise(sum, out, a.weight + 2 * SLICES * SLICES * 32, s);
+        pointwise.add(sum, out, 2, s);
         if (a.gelu) sum.apply(gelu);
         const Slice packed = sum.packed();
 #pragma unroll
@@ -228,7 +239,8 @@ __device__ __forceinline__ void add_share(const LargeKernelArguments& a, const S
 
 // The 1x1 convolutions of 16 finished pixels: those of tile `tile` of the turn whose first row is `row`.
 template <class P>
-__device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 shared, int tile, int row) {
+__device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, const Pointwise<P::GROUPS>& pointwise,
+                                            u32 shared, int tile, int row) {
     constexpr int SLICES = P::GROUPS, DIM = P::DIM;
     const int lane = threadIdx.x & 31, r = tile / (P::COLUMNS / 16), t = lane & 3;
     const int column = tile % (P::COLUMNS / 16) * 16 + (lane >> 2), x = (int)blockIdx.x * P::COLUMNS + column;
@@ -247,8 +259,8 @@ __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 s
 #pragma unroll
     for (int s = 0; s < SLICES; s++) {
         SliceSum sum;
-        sum.start(a.table + 16 * s);
-        pointwise(sum, out, a.weight, s);
+        sum.start(pointwise.bias(0) + 16 * s);
+        pointwise.add(sum, out, 0, s);
 #pragma unroll
         for (int half = 0; half < 2; half++)
             sum.multiply_pixel(half, exists[half] ? *(const uint2*)(a.p + place(s, half)) : make_uint2(0, 0));
@@ -257,8 +269,8 @@ __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 s
 #pragma unroll
     for (int s = 0; s < SLICES; s++) {
         SliceSum sum;
-        sum.start(a.table + DIM + 16 * s);
-        pointwise(sum, gated, a.weight + SLICES * SLICES * 32, s);
+        sum.start(pointwise.bias(1) + 16 * s);
+        pointwise.add(sum, gated, 1, s);
 #pragma unroll
         for (int half = 0; half < 2; half++)
             if (exists[half]) sum.add_pixel(half, *(const uint2*)(a.y + place(s, half)));
@@ -267,18 +279,18 @@ __device__ __forceinline__ void finish_tile(const LargeKernelArguments& a, u32 s
         for (int half = 0; half < 2; half++)
             if (a.out && exists[half]) *(uint2*)(a.out + place(s, half)) = out[s].pixel(half);
     }
-    if (a.fuse_output) add_share(a, out, exists, first);
+    if (a.fuse_output) add_share(a, pointwise, out, exists, first);
 }
 
 // Step 1 of the turn that finishes `row`: tiles of the rows before, and units of `a` for later ones. The first warps
 // take a tile each and share the last, lightest units; the others take the heaviest, two each.
 template <class P>
-__device__ __forceinline__ void square_step(const LargeKernelArguments& a, u32 shared, int row, int first, int last,
-                                            int turn) {
+__device__ __forceinline__ void square_step(const LargeKernelArguments& a, const Pointwise<P::GROUPS>& pointwise,
+                                            u32 shared, int row, int first, int last, int turn) {
     constexpr int OTHERS = P::WARPS - P::TILES, UNITS = P::units(0) + P::units_after(0);
     const int warp = threadIdx.x >> 5;
     const bool tiles = warp < P::TILES;
-    if (tiles && row - ROWS >= first) finish_tile<P>(a, shared, warp, row - ROWS);
+    if (tiles && row - ROWS >= first) finish_tile<P>(a, pointwise, shared, warp, row - ROWS);
     if (row >= last) return;
     const int stop = tiles ? UNITS : 2 * OTHERS < UNITS ? 2 * OTHERS : UNITS;
 #pragma unroll 1
@@ -305,6 +317,8 @@ __device__ __forceinline__ void large_kernel(const LargeKernelArguments& a) {
     };
     for (int i = threadIdx.x; i < P::weights(P::GROUPS) / 16; i += P::THREADS)
         store_shared(shared + 16 * i, ((const uint4*)a.depthwise)[i]);
+    const Pointwise<P::GROUPS> pointwise = {
+        bring_constants<Pointwise<P::GROUPS>::BYTES>(a.constants, shared_memory + P::constants())};
     u32 open[P::open_rows(P::GROUPS)] = {};
     int row = first - P::warmup(), turn = 0;
     load(row, turn);
@@ -312,7 +326,7 @@ __device__ __forceinline__ void large_kernel(const LargeKernelArguments& a) {
     __syncthreads();
 #pragma unroll 1
     for (;; row += ROWS, turn++) {
-        square_step<P>(a, shared, row, first, last, turn);
+        square_step<P>(a, pointwise, shared, row, first, last, turn);
         if (row >= last) return;
         __syncthreads();
         if (row + ROWS < last) load(row + ROWS, turn + 1);

@@ -117,17 +117,19 @@ struct Result {
         store_chunk(a.map, pixel, chunk % part_chunks, v);
     }
 
-    // Line i of channel c of the picture has `shuffle` samples of every pixel.
+    // Line i of channel c of the picture has `shuffle` samples of every pixel. Of 3, eight pixels at a time: the ninth would
+    // meet the first in its banks.
     __device__ __forceinline__ static void row_to_picture(const ResultArguments& a, int first, int y, int x,
                                                           u32 shared) {
         const int s = a.shuffle, wide = a.width * s, samples = min(16, a.width - x) * s;
+        const int lanes = s == 3 ? 24 : 32, lane = threadIdx.x & 31;
 #pragma unroll 1
         for (int line = 0; line < (int)a.channels * s; line++) {
             const int c = line / s, i = line % s;
             float* to = a.picture + ((u64)(c * a.height + y) * s + i) * wide + x * s;
             const float* added = a.nearest + (u64)(c * a.height + y) * a.width + x;
 #pragma unroll 1
-            for (int k = threadIdx.x & 31; k < samples; k += 32) {
+            for (int k = lane < lanes ? lane : samples; k < samples; k += lanes) {
                 const int p = k / s, output = c * s * s + i * s + k % s;
                 if (output < first || output >= first + PAIRS * 16) continue;
                 const float sum = __uint_as_float(load_shared(shared + p * PITCH + ((output - first) * 4 ^ turn(p))));

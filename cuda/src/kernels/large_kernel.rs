@@ -1,6 +1,9 @@
 //! The second half of a residual module of SDAN: the large-kernel attention after its projection, the residual, and the
 //! module's share in the sum over all modules.
 
+use bytemuck::cast_slice;
+
+use super::constants::Constants;
 use super::slice::{SLICE, Weights, argument_words, is_same};
 use super::video::ensure;
 use crate::launch::{Arguments, Launch};
@@ -54,7 +57,7 @@ impl Geometry {
         [&DIM_32, &DIM_48].into_iter().find(|geometry| geometry.groups == groups)
     }
 
-    /// As `Plan` of the kernel has it: weights, rings of p, `a`, `e`.
+    /// As `Plan` of the kernel has it, but for the constants: weights, rings of p, `a`, `e`.
     fn shared_bytes(&self) -> usize {
         let of_group = |g: &GroupShape| {
             let wide = self.columns + g.reach();
@@ -122,9 +125,8 @@ pub struct Share<'a> {
 #[derive(Clone, Debug)]
 pub struct LargeKernel {
     geometry: &'static Geometry,
-    weight: Buffer,
+    constants: Constants,
     depthwise: Buffer,
-    table: Buffer,
 }
 
 impl std::fmt::Debug for Geometry {
@@ -167,9 +169,8 @@ impl LargeKernel {
             fragments.extend(part.fragments(dim));
             table.extend(part.bias);
         }
-        let weight = Buffer::from_slice(device, &fragments)?;
-        let (depthwise, table) = (Buffer::from_slice(device, &taps)?, Buffer::from_slice(device, &table)?);
-        Ok(Self { geometry, weight, depthwise, table })
+        let constants = Constants::new(device, &[cast_slice(&fragments), cast_slice(&table)])?;
+        Ok(Self { geometry, constants, depthwise: Buffer::from_slice(device, &taps)? })
     }
 
     /// `out = y + project_out(p * mix(groups(p)))`, which is written where a map is given (y will do), and the module's
@@ -191,14 +192,15 @@ impl LargeKernel {
         let strips = width.div_ceil(self.geometry.columns);
         let rows = self.geometry.strip_rows(height, strips, device.processors() as usize);
         let [y, out, before, sum] = maps.map(|map| map.map(|map| &map.buffer));
-        let own = [&self.weight, &self.depthwise, &self.table].map(Some);
+        let own = [&self.constants.0, &self.depthwise].map(Some);
         let buffers = [[Some(&p.buffer), y, out, before, sum].as_slice(), &own].concat();
         let last = usize::from(share.is_some_and(|s| s.last));
         let words = argument_words(&buffers, &[height, width, rows, last]);
-        let words: [u32; 20] = words.try_into().expect("LargeKernelArguments has 20 words");
+        let words: [u32; 18] = words.try_into().expect("LargeKernelArguments has 18 words");
         let arguments = buffers.into_iter().flatten().fold(Arguments::default().value(words), Arguments::keep);
         let grid = [strips as u32, height.div_ceil(rows) as u32, 1];
-        let (block, shared) = (8 * self.geometry.columns, self.geometry.shared_bytes());
+        let shared = self.geometry.shared_bytes() + self.constants.shared_bytes();
+        let block = 8 * self.geometry.columns;
         Launch::new(device, (&SOURCE, self.geometry.name), grid, block as u32, shared as u32, arguments)
     }
 }

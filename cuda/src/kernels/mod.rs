@@ -1,6 +1,7 @@
 //! The kernels, one file a family. Each function checks shapes and gives a [`Launch`](crate::Launch).
 
 pub mod channels;
+mod constants;
 pub mod conv;
 pub mod depthwise;
 pub mod elementwise;

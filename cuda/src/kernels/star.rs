@@ -1,20 +1,26 @@
 //! The first half of a residual module of SDAN: star distillation between two layer norms, and the projection into the
 //! attention that follows.
 
+use bytemuck::cast_slice;
+
+use super::constants::Constants;
 use super::slice::{SLICE, Weights, argument_words, is_same};
 use super::video::ensure;
 use crate::launch::{Arguments, Launch};
 use crate::module::{Source, source};
-use crate::{Buffer, Device, Error, Map};
+use crate::{Device, Error, Map};
 
 static SOURCE: Source = source!("star");
 
 const NAME: &str = "star";
 const BLOCK: u32 = 512;
-/// Columns and rows that a block puts out.
-const TILE: (usize, usize) = (28, 12);
-/// Two buffers of 32 x 16 pixels of 32 bytes, and a pixel before, between and after them.
-const SHARED: u32 = 2 * 32 * 16 * 32 + 3 * 32;
+/// Columns that a block puts out.
+const COLUMNS: usize = 28;
+/// Rows of a tile that are output: of the first, and of those that follow on it.
+const ROWS: (usize, usize) = (12, 14);
+/// Bytes of a row of a tile in shared memory, 32 pixels of 16 channels, and those of a pixel.
+const LINE: usize = 32 * PIXEL;
+const PIXEL: usize = 32;
 const STEPS: usize = 2;
 /// Channels that a step sets aside.
 const DISTILLED: usize = 16;
@@ -47,9 +53,7 @@ pub struct StarWeights<'a> {
 #[derive(Clone, Debug)]
 pub struct Star {
     dim: usize,
-    weight: Buffer,
-    depthwise: Buffer,
-    table: Buffer,
+    constants: Constants,
 }
 
 /// Whether there is a kernel for so many channels, steps, and channels that a step sets aside.
@@ -88,9 +92,15 @@ impl Star {
         fragments.extend(out.fragments(STEPS * DISTILLED + dim));
         fragments.extend(project_in.fragments(dim));
         table.extend([out.bias, next_norm.weight, next_norm.bias, project_in.bias].concat());
-        let weight = Buffer::from_slice(device, &fragments)?;
-        let (depthwise, table) = (Buffer::from_slice(device, &taps)?, Buffer::from_slice(device, &table)?);
-        Ok(Self { dim, weight, depthwise, table })
+        let parts = [cast_slice(&fragments), cast_slice(&taps), cast_slice(&table)];
+        Ok(Self { dim, constants: Constants::new(device, &parts)? })
+    }
+
+    /// As `Plan` of the kernel has it: two buffers of 16 lines with a pixel before, between and after them, two sets of
+    /// lines that are kept and a pixel after each, constants.
+    fn shared_bytes(&self) -> usize {
+        let (buffers, kept) = (2 * (16 * LINE + PIXEL) + PIXEL, STEPS * self.dim / SLICE * LINE + PIXEL);
+        (buffers + 2 * kept).next_multiple_of(128) + self.constants.shared_bytes()
     }
 
     /// `y = x + star(norm(x))` and `p = GELU(project_in(next_norm(y)))`.
@@ -103,12 +113,35 @@ impl Star {
         ensure(NAME, alike, || format!("maps of {:?}, {:?}, {:?}", x.shape(), y.shape(), p.shape()))?;
         let apart = !is_same(x, y) && !is_same(x, p) && !is_same(y, p);
         ensure(NAME, apart, || "input and outputs must be three maps".into())?;
-        let buffers = [&x.buffer, &y.buffer, &p.buffer, &self.weight, &self.depthwise, &self.table];
-        let words = argument_words(&buffers.map(Some), &[height, width]);
-        let words: [u32; 14] = words.try_into().expect("StarArguments has 14 words");
+        let device = x.buffer.device();
+        let all = width.div_ceil(COLUMNS) * height;
+        let rows = block_rows(all, device.processors() as usize);
+        let buffers = [&x.buffer, &y.buffer, &p.buffer, &self.constants.0];
+        let words = argument_words(&buffers.map(Some), &[height, width, rows, all]);
+        let words: [u32; 12] = words.try_into().expect("StarArguments has 12 words");
         let arguments = buffers.into_iter().fold(Arguments::default().value(words), Arguments::keep);
         let name = if self.dim == 32 { "star_c32_f16" } else { "star_c48_f16" };
-        let grid = [width.div_ceil(TILE.0) as u32, height.div_ceil(TILE.1) as u32, 1];
-        Launch::new(x.buffer.device(), (&SOURCE, name), grid, BLOCK, SHARED, arguments)
+        let grid = [all.div_ceil(rows) as u32, 1, 1];
+        Launch::new(device, (&SOURCE, name), grid, BLOCK, self.shared_bytes() as u32, arguments)
+    }
+}
+
+/// Rows of a block, of `all` rows of all strips: whole tiles, as few as keep one block on each processor.
+fn block_rows(all: usize, processors: usize) -> usize {
+    let (first, next) = ROWS;
+    first + all.div_ceil(processors).saturating_sub(first).next_multiple_of(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_whole_tiles_and_no_more_than_processors() {
+        for (all, processors) in [(1, 1), (12, 1), (13, 1), (35 * 540, 132), (35 * 540, 28), (70, 132)] {
+            let rows = block_rows(all, processors);
+            assert!((rows - ROWS.0).is_multiple_of(ROWS.1) && all.div_ceil(rows) <= processors, "{rows} of {all}");
+            assert!(rows == ROWS.0 || (rows - ROWS.1) * processors < all, "{rows} of {all} are too many");
+        }
     }
 }

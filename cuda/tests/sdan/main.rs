@@ -14,7 +14,7 @@ use reference::{Operation, Planar};
 fn under_the_stand_in() {
     if let Some(outcome) = harness::rerun_all(&[("SRUP_STANDIN_ORDER", "shuffled:5")]) {
         outcome.assert_clean();
-        for name in ["star_c32_f16", "star_c48_f16"] {
+        for name in ["star_c32_f16", "star_c48_f16", "large_kernel_c32_f16", "large_kernel_c48_f16"] {
             assert_eq!(outcome.report.kernels[name].shared.conflicts, 0, "{name}");
         }
     }

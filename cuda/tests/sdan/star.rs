@@ -4,7 +4,7 @@ use crate::reference::{Operation, Planar, gelu};
 use crate::{CLASSES, Class, assert_close, assert_same_part, convolution, device, download, noise, picture};
 use crate::{poisoned, run_one, upload};
 
-/// Odd ones, and around the 28 x 12 of a tile.
+/// Odd ones, and around the 28 x 12 of a first tile. Blocks have one tile of these.
 const SIZES: [(usize, usize); 6] = [(1, 1), (1, 40), (37, 2), (12, 28), (13, 29), (26, 61)];
 
 const DISTILLED: usize = 16;
@@ -83,6 +83,21 @@ fn star_of_any_size_and_class() {
                 let bound = if matches!(class, Class::Huge) { 1e-2 } else { 2e-3 };
                 assert_close(found, truth, bound, &format!("{name} of {dim} channels, {size:?}, {class:?}"));
             }
+        }
+    }
+}
+
+/// Blocks go through several tiles, one below the other, and from the end of one strip to the beginning of the next.
+#[test]
+fn star_of_a_tall_picture() {
+    let Some(device) = device() else { return };
+    for dim in [32, 48] {
+        let module = Module::new(dim);
+        let star = Star::new(&device, &module.weights()).unwrap();
+        let x = picture(Class::Noise, 22, dim, (450, 29));
+        let (found, truth) = (run(&device, &star, &x), module.truth(&x));
+        for (name, (found, truth)) in ["y", "p"].iter().zip(found.iter().zip(&truth)) {
+            assert_close(found, truth, 2e-3, &format!("{name} of {dim} channels"));
         }
     }
 }

@@ -67,8 +67,7 @@ impl<'a> Block<'a> {
         counters.shared.requests += self.banks.requests;
         counters.shared.waves += self.banks.waves;
         counters.shared.conflicts += self.banks.conflicts;
-        self.global.loads.add_to(&mut counters.loads);
-        self.global.stores.add_to(&mut counters.stores);
+        self.global.add_to(counters);
         for (instruction, issued) in kernel.code.iter().zip(&self.issued) {
             counters.count(instruction.class, *issued);
         }

@@ -30,6 +30,9 @@ pub struct KernelCounters {
     pub shared: Shared,
     /// Loads from global memory.
     pub loads: Traffic,
+    /// Sectors that `loads` requested from memory that no kernel has written, weights and tables mostly: by the bytes
+    /// of the allocation.
+    pub constants: BTreeMap<usize, u64>,
     /// Stores to global memory, atomic operations among them.
     pub stores: Traffic,
 }
@@ -99,8 +102,9 @@ pub struct Shared {
 pub struct Traffic {
     /// Warp instructions.
     pub requests: u64,
-    /// Bytes asked for by all lanes.
-    pub bytes: u64,
+    /// Distinct 32-byte sectors of a warp instruction, summed over instructions: what the first cache is asked for.
+    /// Lanes that want the same ask once.
+    pub requested: u64,
     /// Distinct 32-byte sectors of a launch, summed over launches: what an ideal cache would move.
     pub sectors: u64,
 }

@@ -83,6 +83,8 @@ struct Allocation {
     bytes: usize,
     live: bool,
     constant: bool,
+    /// Whether a kernel has written to it.
+    computed: Cell<bool>,
     data: UnsafeCell<Box<[u8]>>,
     /// One byte a byte: 0 until it is written.
     written: UnsafeCell<Box<[u8]>>,
@@ -179,6 +181,7 @@ impl Memory {
             bytes,
             live: true,
             constant,
+            computed: Cell::new(false),
             data: UnsafeCell::new(contents.into_boxed_slice()),
             written: UnsafeCell::new(vec![written; bytes].into_boxed_slice()),
             touched: UnsafeCell::new(Touched::new(words)),
@@ -218,6 +221,12 @@ impl Memory {
     pub fn live(&self) -> impl Iterator<Item = (Address, usize)> {
         let numbered = self.allocations.iter().enumerate();
         numbered.filter(|(_, a)| a.live).map(|(index, a)| ((index as u64 + 1) << OFFSET_BITS, a.bytes))
+    }
+
+    /// The size of the live allocation there if no kernel has written to it.
+    pub(crate) fn constant(&self, at: Address) -> Option<usize> {
+        let (allocation, _) = self.locate(at, 0, Kind::Read).ok()?;
+        (!allocation.computed.get()).then_some(allocation.bytes)
     }
 
     /// Whether these bytes are all in one live allocation.
@@ -299,6 +308,9 @@ impl Memory {
         let kernel_write = actor.block != 0 && !matches!(purpose, Purpose::Read);
         if allocation.constant && kernel_write {
             return Err(Fault::Constant { address: at, bytes });
+        }
+        if kernel_write {
+            allocation.computed.set(true);
         }
         if self.checks.races {
             // SAFETY: one accessor at a time (see `Memory`), and the reference ends with this statement.

@@ -1,4 +1,4 @@
-//! Bank conflicts, sectors, instruction classes.
+//! Bank conflicts, sectors, constants, instruction classes.
 
 use ptx_standin::counters::{Shared, Traffic};
 
@@ -66,13 +66,29 @@ fn sectors_count_once_a_launch() {
     };
     let load = "ld.global.u32 %r0, [%d0];";
     let dense = traffic(&format!("mad.wide.u32 %d0, %r99, 4, %d99; {load}"), 64, 4);
-    assert_eq!(dense, Traffic { requests: 8, bytes: 1024, sectors: 32 });
+    assert_eq!(dense, Traffic { requests: 8, requested: 32, sectors: 32 });
     let again = traffic(&format!("mad.wide.u32 %d0, %r96, 4, %d99; {load}"), 64, 4);
-    assert_eq!(again, Traffic { requests: 8, bytes: 1024, sectors: 8 });
+    assert_eq!(again, Traffic { requests: 8, requested: 32, sectors: 8 });
     let scattered = traffic(&format!("mad.wide.u32 %d0, %r99, 64, %d99; {load}"), 64, 4);
-    assert_eq!(scattered, Traffic { requests: 8, bytes: 1024, sectors: 256 });
+    assert_eq!(scattered, Traffic { requests: 8, requested: 256, sectors: 256 });
     let straddling = traffic(&format!("mad.wide.u32 %d0, %r99, 4, %d99; add.s64 %d0, %d0, 16; {load}"), 32, 1);
-    assert_eq!(straddling, Traffic { requests: 1, bytes: 128, sectors: 5 });
+    assert_eq!(straddling, Traffic { requests: 1, requested: 5, sectors: 5 });
+    // Lanes that want the same ask once, an instruction later they ask again.
+    let shared = traffic(&format!("shr.u32 %r1, %r96, 3; mad.wide.u32 %d0, %r1, 32, %d99; {load} {load}"), 32, 2);
+    assert_eq!(shared, Traffic { requests: 4, requested: 16, sectors: 4 });
+    let copied = ".shared .align 16 .b8 tile[512]; mov.u32 %r0, tile; mad.lo.u32 %r0, %r96, 16, %r0;\n\
+                  mad.wide.u32 %d0, %r96, 16, %d99; cp.async.cg.shared.global [%r0], [%d0], 16; cp.async.wait_all;";
+    assert_eq!(traffic(copied, 32, 2), Traffic { requests: 2, requested: 32, sectors: 16 });
+}
+
+#[test]
+fn constants_are_what_no_kernel_writes() {
+    let constants = |body: &str| {
+        let load = "mad.wide.u32 %d0, %r99, 4, %d99; ld.global.u32 %r0, [%d0];";
+        Bench::new(&format!("{load} {body}")).run(&[1; 32], 0).expect("it runs").counters.constants
+    };
+    assert_eq!(constants("").into_iter().collect::<Vec<_>>(), [(128, 4)]);
+    assert!(constants("st.global.u32 [%d0], %r0;").is_empty());
 }
 
 #[test]
