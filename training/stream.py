@@ -68,8 +68,9 @@ def recoded(frames, codec, factor, shape):
     height, width, _ = shape
     format_, private = CODECS[codec]
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p"]
-    packets = ffmpeg([*raw, "-s", f"{width}x{height}", "-i", "-", "-c:v", codec, "-crf", str(factor),
-                      private, "keyint=1:log-level=error", "-f", format_, "-"],
+    encoder = ["-c:v", codec, "-crf", str(factor), "-preset", "veryfast",
+               private, "keyint=1:log-level=error"]
+    packets = ffmpeg([*raw, "-s", f"{width}x{height}", "-i", "-", *encoder, "-f", format_, "-"],
                      b"".join(f.tobytes() for f in frames))
     pixels = np.frombuffer(ffmpeg(["-f", format_, "-i", "-", *raw, "-"], packets), np.uint8)
     return pixels.reshape(len(frames), -1)

@@ -142,7 +142,8 @@ class Trainer:
     def save(self, path):
         kept = {
             "family": self.family, "params": self.params, "scale": self.options.scale,
-            "flavour": self.options.flavour, "model": self.model.state_dict(), "average": self.average,
+            "flavour": self.options.flavour,
+            "model": self.model.state_dict(), "average": self.average,
             "optimiser": self.optimiser.state_dict(), "random": self.random.get_state(),
             "step": self.step, "elapsed": self.clock.elapsed, "progress": self.progress(),
         }
