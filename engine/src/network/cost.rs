@@ -70,8 +70,8 @@ mod tests {
     use crate::network::{Network, Preset};
 
     #[test]
-    fn a_pixel_costs_what_the_papers_formulas_sum_up_to() {
-        // docs/networks.md, section 7, has these in FLOP.
+    fn a_pixel_costs_what_the_formulas_sum_up_to() {
+        // docs/networks.md, section 7.
         let expected = [
             ("luma-s", 7_632.0),
             ("luma-m", 47_520.0),

@@ -266,7 +266,8 @@ fn pace() -> Vec<glib::ParamSpec> {
             .nick("Ladder")
             .blurb(
                 "Models that target-fps may take, best first, with commas between: luma-m,luma-s for example. bicubic is \
-                 always the last. Empty for model and the built-in networks that are cheaper",
+                 always the last. Empty for model and the built-in networks that are cheaper, but for those that one still \
+                 cheaper equals",
             )
             .mutable_playing()
             .build(),

@@ -13,7 +13,7 @@ use super::{Cpu, Numbers, Ready};
 use crate::Error;
 use crate::backend::Precision;
 use crate::frame::convert::PlaneRows;
-use crate::network::{Block, Network};
+use crate::network::Network;
 use crate::tensor::Tensor;
 
 /// Operations of one kind and shape.
@@ -86,7 +86,7 @@ impl Cpu {
                 let seconds = each(frames, || run(input, &PlaneRows::new(&mut output)));
                 let threads = self.pool.current_num_threads() as f64;
                 let name = ["all layers", "all layers in integers"][usize::from(numbers == Numbers::Integers)].into();
-                let macs = (macs_of_convolutions(network) * input.height * input.width) as f64;
+                let macs = network.multiply_adds(input.height, input.width);
                 (vec![Cost { name, count: 1, macs, seconds: seconds * threads }], seconds)
             }
         };
@@ -120,15 +120,6 @@ fn each(frames: usize, mut frame: impl FnMut()) -> f64 {
         frame();
     }
     start.elapsed().as_secs_f64() / frames.max(1) as f64
-}
-
-/// Of one pixel of the input, for a network of 3x3 convolutions at the input's size.
-fn macs_of_convolutions(network: &Network) -> usize {
-    let of = |block: &Block| match block {
-        Block::Conv(p) => p.weight.len(),
-        _ => 0,
-    };
-    network.steps.iter().map(|step| of(&step.block)).sum()
 }
 
 fn name(op: &Op) -> String {
