@@ -138,6 +138,16 @@ fn what_is_wrong_with_the_pictures_is_said_in_one_line() {
         .output()
         .unwrap();
     check_failure(&output, "unknown model 'no-such-model'");
+    // Said before the pictures are computed, not when all is done.
+    let nowhere = folder.path().join("nowhere/results.json");
+    let output = Command::new(example("evaluate"))
+        .arg(folder.path())
+        .args(["--scale", "2", "--model", "bicubic", "--json"])
+        .arg(&nowhere)
+        .output()
+        .unwrap();
+    check_failure(&output, "results.json cannot be written");
+    assert!(output.stdout.is_empty());
 }
 
 #[track_caller]

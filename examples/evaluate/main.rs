@@ -9,8 +9,8 @@ mod pixels;
 mod plot;
 mod progress;
 mod report;
+mod results;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,6 +19,7 @@ use srup_examples::{Ending, Failure, finish};
 
 use args::Arguments;
 use method::BASELINES;
+use results::Results;
 
 fn main() -> ExitCode {
     finish(run(&Arguments::parse()))
@@ -29,6 +30,8 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     // What libraries print would break the progress bar; what matters comes back as an error.
     log::set_level(log::Level::Fatal);
     let methods = method::methods(arguments)?;
+    let json = arguments.json.as_deref().map(Results::at).transpose()?;
+    let plot = arguments.plot.as_deref().map(Results::at).transpose()?;
     let mut measured = match (&arguments.clip, &arguments.folder) {
         (Some(file), _) => clip::measure(arguments, file, &methods)?,
         (None, Some(folder)) => pictures::measure(arguments, folder, &methods)?,
@@ -43,15 +46,11 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     if let Some(advice) = &measured.advice {
         println!("advice: {advice}");
     }
-    if let Some(path) = &arguments.json {
-        write(path, &(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
+    if let Some(json) = json {
+        json.write(&(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
     }
-    if let Some(path) = &arguments.plot {
-        write(path, &plot::svg(&measured)?)?;
+    if let Some(plot) = plot {
+        plot.write(&plot::svg(&measured)?)?;
     }
     Ok(Ending::Done)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|e| Failure::new(format_args!("{} cannot be written: {e}", path.display())))
 }
