@@ -280,7 +280,7 @@ fn every_frame_says_how_it_was_made() {
     for (field, _) in [("fps", 0), ("reused", 0)] {
         stats.get::<f64>(field).unwrap();
     }
-    for field in ["bicubic", "dropped", "switches", "latency"] {
+    for field in ["bicubic", "dropped", "switches", "probes", "latency"] {
         stats.get::<u64>(field).unwrap();
     }
 }

@@ -293,7 +293,7 @@ fn pace() -> Vec<glib::ParamSpec> {
             .blurb(
                 "What has been done since the element started: engine (models, the numbers that each is computed in, \
                  where), model in use, frames, late, bicubic (for a deadline's \
-                 sake), dropped, switches, reused (part of the picture, 0 to 1), fps, latency, and frames by model",
+                 sake), dropped, switches, probes (of a better model, between frames), reused (part of the picture, 0 to 1), fps, latency, and frames by model",
             )
             .read_only()
             .build(),

@@ -56,6 +56,7 @@ pub fn stats(stats: &Stats, dropped: u64) -> gst::Structure {
         .field("bicubic", stats.deadline_bicubic)
         .field("dropped", dropped)
         .field("switches", stats.switches)
+        .field("probes", stats.probes)
         .field("reused", stats.reused)
         .field("fps", stats.fps)
         .field("latency", nanoseconds(stats.latency))
