@@ -164,6 +164,7 @@ impl<'w> Builder<'w> {
             activations: Vec::new(),
             integer_loss: None,
             quality: None,
+            flavour: None,
         })
     }
 }

@@ -39,8 +39,10 @@ pub struct Step {
 /// A network with its weights, ready for any backend.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// Preset name, with a dash and the flavour if the file names one: what it was trained for.
+    /// Preset name, with a dash and the flavour where there is one.
     pub name: String,
+    /// What it was trained for beside clean pictures, if the file says so: `stream`.
+    pub flavour: Option<String>,
     /// Family and parameters.
     pub preset: Preset,
     /// 2, 3 or 4.
@@ -79,6 +81,7 @@ impl Network {
             network.quality = weights.number("y_psnr")?;
             if let Some(flavour) = weights.field("flavour") {
                 network.name += &format!("-{flavour}");
+                network.flavour = Some(flavour.to_owned());
             }
             return Ok(network);
         }

@@ -128,7 +128,7 @@ fn metadata_tell_flavour_and_quality() {
     file.metadata.extend([("flavour", "stream"), ("y_psnr", "34.5")].map(|(k, v)| (k.to_owned(), v.to_owned())));
     let network = file.load().unwrap();
     assert!(network.name.ends_with("-stream"), "{}", network.name);
-    assert_eq!(network.quality, Some(34.5));
+    assert_eq!((network.flavour.as_deref(), network.quality), (Some("stream"), Some(34.5)));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::model::{self, Model};
 const FRAME: (usize, usize) = (540, 960);
 
 /// The rungs under a model: built-in networks, each with less than half of the multiply-adds of the one above, so that a step
-/// down is worth it; then bicubic. A network that is no better than a cheaper one is no rung: it has to be asked for by name.
+/// down is worth it; then bicubic. They are of the model's flavour: one for compressed video would be followed by what makes
+/// more of its blocks. A network that is no better than a cheaper one is no rung: it has to be asked for by name.
 ///
 /// # Errors
 /// As [`Model::open`].
@@ -20,6 +21,7 @@ pub fn below(top: Model, scale: usize) -> Result<Vec<Model>, Error> {
 
 /// The same of any models.
 fn among(top: Model, mut all: Vec<Model>) -> Vec<Model> {
+    all.retain(|model| flavour(model) == flavour(&top));
     all.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
     let mut best = f32::MIN;
     all.retain(|model| {
@@ -45,6 +47,13 @@ fn cost(model: &Model) -> f64 {
 fn quality(model: &Model) -> Option<f32> {
     match model {
         Model::Network(network) => network.quality,
+        Model::Resample(_) => None,
+    }
+}
+
+fn flavour(model: &Model) -> Option<&str> {
+    match model {
+        Model::Network(network) => network.flavour.as_deref(),
         Model::Resample(_) => None,
     }
 }
@@ -81,6 +90,7 @@ mod tests {
         let below = |name: &str, scale| below(Model::open(name, scale).unwrap(), scale).unwrap();
         assert_eq!(names(&below("luma-m", 2)), ["luma-m", "luma-s", "bicubic"]);
         assert_eq!(names(&below("luma-s", 3)), ["luma-s", "bicubic"]);
+        assert_eq!(names(&below("luma-s-stream", 2)), ["luma-s-stream", "bicubic"]);
         assert_eq!(names(&below("lanczos", 2)), ["lanczos", "bicubic"]);
         assert_eq!(names(&below("bicubic", 4)), ["bicubic"]);
     }
@@ -101,6 +111,21 @@ mod tests {
         let sdan = ("sdan-small", Some(35.3));
         assert_eq!(ladder([s, m, sdan, l]), "dlsn-light sdan-small luma-s bicubic");
         assert_eq!(ladder([s, m, ("sdan-small", None), ("luma-l", None)]), "dlsn-light luma-m luma-s bicubic");
+    }
+
+    #[test]
+    fn a_ladder_keeps_to_the_flavour_of_its_top() {
+        let network = |(name, flavour): (&str, Option<&str>)| {
+            let preset = Preset::named(2).into_iter().find(|(n, _)| *n == name).unwrap().1;
+            let random = Network::random(preset, 2, 1);
+            let name = flavour.map_or_else(|| name.to_owned(), |flavour| format!("{name}-{flavour}"));
+            let (flavour, quality) = (flavour.map(str::to_owned), Some(random.parameters as f32));
+            Model::Network(Arc::new(Network { name, flavour, quality, ..random }))
+        };
+        let all = [("luma-s", None), ("luma-s", Some("stream")), ("luma-m", None), ("luma-m", Some("stream"))];
+        let ladder = |top| names(&among(network(top), all.map(network).into())).join(" ");
+        assert_eq!(ladder(("luma-l", Some("stream"))), "luma-l-stream luma-m-stream luma-s-stream bicubic");
+        assert_eq!(ladder(("luma-l", None)), "luma-l luma-m luma-s bicubic");
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn single(block: Block, channels: usize, inputs: usize) -> Network {
         activations: Vec::new(),
         integer_loss: None,
         quality: None,
+        flavour: None,
     }
 }
 
