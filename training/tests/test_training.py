@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import crops
 import export
 import fold
 import pictures
@@ -211,3 +212,28 @@ def test_an_atlas_draws_all_forms(tmp_path):
     low, high = atlas.batch(60, 16, torch.Generator().manual_seed(1))
     assert set((255 * low[:, 0, 0, 0]).round().tolist()) == {100, 80, 50}
     assert torch.equal(high, torch.full_like(high, 100 / 255))
+
+
+def test_crops_show_what_was_asked_for(tmp_path):
+    y, x = np.mgrid[:40, :48]
+    truth = Image.fromarray(np.stack([2 * x, 5 * y, x + y], -1).astype(np.uint8))
+    panels = [("original", truth), ("the same", truth.copy())]
+    out = np.asarray(crops.sheet(panels, (8, 4), 16, 2, 2))
+    top, left, step = crops.TEXT + 2 * crops.GAP, crops.GAP, 32 + crops.GAP
+    expected = np.asarray(truth)[4:20, 8:24].repeat(2, 0).repeat(2, 1)
+    for start in (left, left + step):
+        assert np.array_equal(out[top:top + 32, start:start + 32], expected)
+
+
+@pytest.mark.parametrize("name", ["luma-s", "sdan-small"])
+def test_crops_of_a_network_that_adds_nothing_are_plain(name):
+    model = build_preset(name, 2)
+    for parameter in model.tail.parameters():
+        torch.nn.init.zeros_(parameter)
+    y, x = np.mgrid[:20, :24]
+    small = Image.fromarray(np.stack([8 * x, 9 * y, 100 + x], -1).astype(np.uint8))
+    guess = np.asarray(crops.enlarge(model, small)).astype(int)
+    # Both networks then repeat pixels: a luma network those of Y, in the colours of Lanczos.
+    nearest = small.resize((48, 40), Image.NEAREST)
+    y_apart = pictures.luma(guess) - pictures.luma(nearest)
+    assert np.abs(y_apart).max() < 1.2 if name == "luma-s" else not np.any(guess - nearest)
