@@ -1,8 +1,9 @@
 """The same layers in forms that a CPU trains faster; outputs, gradients and parameters are equal.
 
-For PyTorch's backward passes of dilated and of 1x1 convolutions are slow there, and DLGSANet's
-dynamic filter moves a picture for each tap. One thread of a Zen 3, a step on 48x48: SDAN-small
-(8 pictures) 0.96 to 0.61 s, DLGSANet-tiny (2) 3.7 to 1.2 s.
+For PyTorch's backward passes of dilated and of 1x1 convolutions are slow there, DLGSANet's
+dynamic filter moves a picture for each tap, and DLSN's scores pass through memory a dozen times.
+One thread of a Zen 3, a step on 48x48: SDAN-small (8 pictures) 0.96 to 0.61 s, DLGSANet-tiny (2)
+3.7 to 1.2 s, DLSN-light (2) 0.64 to 0.56 s.
 """
 
 import torch
@@ -10,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.blocks import LayerNorm
-from networks.dlgsanet import DynamicConv
+from networks.dlgsanet import DynamicConv, FilterMaker
+from networks.dlsn import GlobalAttention
 
 
 class Pointwise(nn.Conv2d):
@@ -19,6 +21,15 @@ class Pointwise(nn.Conv2d):
     def forward(self, x):
         y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return y.permute(0, 3, 1, 2)
+
+
+class PlanePointwise(nn.Conv2d):
+    """The same with channels first: for many channels out that are wanted so."""
+
+    def forward(self, x):
+        planes = x.contiguous().flatten(2)
+        weight = self.weight.flatten(1).expand(len(x), -1, -1)
+        return torch.baddbmm(self.bias[:, None], weight, planes).unflatten(2, x.shape[2:])
 
 
 class DilatedStrip(nn.Conv2d):
@@ -68,7 +79,10 @@ class DynamicFilter(torch.autograd.Function):
         of_near, of_kernels = torch.zeros_like(near), torch.empty_like(kernels)
         for tap in range(window ** 2):
             place = seen(x, tap, window)
-            torch.sum(gradient * near[place], 2, out=of_kernels[:, :, tap])
+            pixels, own = near[place], of_kernels[:, :, tap]
+            torch.mul(gradient[:, :, 0], pixels[:, :, 0], out=own)
+            for c in range(1, x.shape[2]):
+                own.addcmul_(gradient[:, :, c], pixels[:, :, c])
             of_near[place].addcmul_(kernels[:, :, tap, None], gradient)
         return of_near[seen(x, window ** 2 // 2, window)], of_kernels, None
 
@@ -93,10 +107,37 @@ class QuickDynamicConv(DynamicConv):
         return self.conv1(v.contiguous(memory_format=torch.channels_last))
 
 
+class SoftmaxAndTotal(torch.autograd.Function):
+    """`GlobalAttention.weigh` with one picture of scores in place of several."""
+
+    @staticmethod
+    def forward(ctx, scores):
+        most = scores.amax(-1, keepdim=True)
+        weights = (scores - most).exp_()
+        share = weights.sum(-1, keepdim=True)
+        weights.div_(share)
+        ctx.save_for_backward(weights)
+        return weights, (share.log_() + most).squeeze(-1)
+
+    @staticmethod
+    def backward(ctx, of_weights, of_total):
+        weights, = ctx.saved_tensors
+        both = of_weights * weights
+        change = of_total.unsqueeze(-1) - both.sum(-1, keepdim=True)
+        return both.addcmul_(weights, change)
+
+
+class QuickGlobalAttention(GlobalAttention):
+    def weigh(self, scores):
+        return SoftmaxAndTotal.apply(scores)
+
+
 def quicken(model):
     """Takes the quick forms of all layers of `model` that have one; parameters stay as they are."""
     for module in model.modules():
         module.__class__ = quick_form(module)
+        if isinstance(module, FilterMaker):
+            module.conv2[0].__class__ = PlanePointwise
     return model
 
 
@@ -105,6 +146,8 @@ def quick_form(module):
         return PixelNorm
     if type(module) is DynamicConv:
         return QuickDynamicConv
+    if type(module) is GlobalAttention:
+        return QuickGlobalAttention
     if type(module) is not nn.Conv2d:
         return type(module)
     if module.kernel_size == (1, 1) and module.groups == 1:

@@ -67,6 +67,11 @@ class GlobalAttention(nn.Module):
             rotated = embed.float()[:, None] @ self.rotations.float()[..., :buckets]
         return rotated.argmax(-1)
 
+    def weigh(self, scores):
+        """Softmax over the last side, and the logarithm of its denominator."""
+        total = scores.logsumexp(-1)
+        return (scores - total.unsqueeze(-1)).exp(), total
+
     def attend(self, embed, value, place_scores, codes):
         """One round: (result [B,L,C], log-sum-exp [B,L])."""
         batch, length, _ = embed.shape
@@ -84,8 +89,8 @@ class GlobalAttention(nn.Module):
         key = neighbours(query / query.norm(dim=-1, keepdim=True).clamp_min(5e-5))
         scores = query @ key.transpose(-2, -1)
         scores = (scores + neighbours(chunks(place_scores)).transpose(-2, -1)).float()
-        total = scores.logsumexp(-1)
-        sums = (scores - total.unsqueeze(-1)).exp().to(value.dtype) @ neighbours(chunks(value))
+        weights, total = self.weigh(scores)
+        sums = weights.to(value.dtype) @ neighbours(chunks(value))
 
         back = order.argsort(dim=1)
         result = gather_tokens(sums.flatten(1, 2), back)

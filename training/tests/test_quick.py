@@ -9,7 +9,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from networks import build_preset
-from quick import DilatedStrip, Pointwise, QuickDynamicConv, quicken
+from quick import (DilatedStrip, PlanePointwise, Pointwise, QuickDynamicConv, QuickGlobalAttention,
+                   quicken)
 
 
 def results(model, x):
@@ -19,8 +20,8 @@ def results(model, x):
 
 @pytest.mark.parametrize("name, kinds", [
     ("sdan-small", {Pointwise, DilatedStrip}),
-    ("dlgsanet-tiny", {Pointwise, QuickDynamicConv}),
-    ("dlsn-light", set()),
+    ("dlgsanet-tiny", {Pointwise, PlanePointwise, QuickDynamicConv}),
+    ("dlsn-light", {QuickGlobalAttention}),
     ("luma-s", set()),
 ])
 @pytest.mark.parametrize("size", [(17, 23), (1, 19), (24, 12)])
