@@ -30,9 +30,14 @@ def first_state(gradient):
     return {
         "step": 0, "mean": torch.zeros_like(gradient), "square": torch.zeros_like(gradient),
         "rows": rows, "columns": columns,
-        "row_basis": torch.linalg.eigh(rows)[1].flip(1),
-        "column_basis": torch.linalg.eigh(columns)[1].flip(1),
+        "row_basis": eigenvectors(rows), "column_basis": eigenvectors(columns),
     }
+
+
+def eigenvectors(covariance):
+    """The largest value's first. Scaled and in f64, or tiny numbers make the solver fail."""
+    scaled = covariance / covariance.abs().max().clamp_min(torch.finfo(covariance.dtype).tiny)
+    return torch.linalg.eigh(scaled.double())[1].flip(1).to(covariance.dtype)
 
 
 def move(state, gradient):
@@ -43,6 +48,9 @@ def move(state, gradient):
     square = state["square"].lerp_((rows.T @ gradient @ columns).square(), 1 - KEEP)
     seen = 1 - KEEP ** state["step"]
     turned = rows.T @ mean @ columns / seen / ((square / seen).sqrt() + TINY)
+    # A mean is at most the root of the mean of squares, over the same steps; only where the
+    # eigenvectors have turned since, and the squares not with them, would it be more.
+    turned.clamp_(-1, 1)
     state["rows"].lerp_(gradient @ gradient.T, 1 - KEEP)
     state["columns"].lerp_(gradient.T @ gradient, 1 - KEEP)
     step = rows @ turned @ columns.T
