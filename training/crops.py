@@ -1,6 +1,6 @@
 """A picture's part as each network enlarges it, side by side: what decibels look like.
 
-    python crops.py PICTURE LEFT TOP ../models/luma-s-x2.safetensors ... --out crops.jpg
+    python crops.py PICTURE LEFT TOP ../models/luma-s-x2.safetensors ... --out crops.png
 
 LEFT and TOP are pixels of the original, which is first reduced by the scale, as evaluate.py does.
 """
@@ -21,9 +21,8 @@ TEXT = 16  # pixels
 
 
 @torch.inference_mode()
-def enlarge(model, small):
+def enlarge(model, small, scale):
     """An RGB picture, enlarged; what a luma network does not see is Lanczos's, as in the engine."""
-    size = (small.width * model.scale, small.height * model.scale)
     if model.channels == 3:
         codes = np.asarray(small)
     else:
@@ -31,7 +30,7 @@ def enlarge(model, small):
     low = torch.from_numpy(np.ascontiguousarray(codes.transpose(2, 0, 1))).float() / 255
     high = (model(low[None])[0].clamp(0, 1) * 255).permute(1, 2, 0).double().numpy()
     if model.channels == 1:
-        plain = small.resize(size, Image.LANCZOS)
+        plain = small.resize((small.width * scale, small.height * scale), Image.LANCZOS)
         # The same change of Y in R, G and B leaves both colour differences as they are.
         change = (high[..., 0] - pictures.luma(plain)) / pictures.LUMA_WEIGHTS.sum()
         high = np.asarray(plain, np.float64) + change[..., None]
@@ -73,19 +72,18 @@ def main():
     p.add_argument("--columns", type=int, default=3)
     p.add_argument("--out", required=True)
     options = p.parse_args()
-    models = [(Path(f).stem, weights.load_network(f)[0]) for f in options.files]
-    scales = {model.scale for _, model in models}
+    models = [(Path(f).stem, *weights.load_network(f)) for f in options.files]
+    scales = {int(metadata["scale"]) for *_, metadata in models}
     if len(scales) > 1:
         p.error("the files are of different scales")
     scale = scales.pop()
     truth = pictures.read(options.picture, scale)
     small = pictures.reduce(truth, scale)
     guesses = [("original", truth), ("bicubic", small.resize(truth.size, Image.BICUBIC))]
-    guesses += [(name, enlarge(model, small)) for name, model in models]
+    guesses += [(name, enlarge(model, small, scale)) for name, model, _ in models]
     panels = [(label(name, guess, truth, scale), guess) for name, guess in guesses]
     place = (options.left, options.top)
-    made = sheet(panels, place, options.side, options.zoom, options.columns)
-    made.save(options.out, quality=92, subsampling=0)
+    sheet(panels, place, options.side, options.zoom, options.columns).save(options.out)
 
 
 if __name__ == "__main__":
