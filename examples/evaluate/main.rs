@@ -19,7 +19,6 @@ use srup_examples::{Ending, Failure, finish};
 
 use args::Arguments;
 use method::BASELINES;
-use results::Results;
 
 fn main() -> ExitCode {
     finish(run(&Arguments::parse()))
@@ -30,8 +29,9 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     // What libraries print would break the progress bar; what matters comes back as an error.
     log::set_level(log::Level::Fatal);
     let methods = method::methods(arguments)?;
-    let json = arguments.json.as_deref().map(Results::at).transpose()?;
-    let plot = arguments.plot.as_deref().map(Results::at).transpose()?;
+    for path in arguments.json.iter().chain(&arguments.plot) {
+        results::check(path)?;
+    }
     let mut measured = match (&arguments.clip, &arguments.folder) {
         (Some(file), _) => clip::measure(arguments, file, &methods)?,
         (None, Some(folder)) => pictures::measure(arguments, folder, &methods)?,
@@ -46,11 +46,11 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     if let Some(advice) = &measured.advice {
         println!("advice: {advice}");
     }
-    if let Some(json) = json {
-        json.write(&(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
+    if let Some(path) = &arguments.json {
+        results::write(path, &(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
     }
-    if let Some(plot) = plot {
-        plot.write(&plot::svg(&measured)?)?;
+    if let Some(path) = &arguments.plot {
+        results::write(path, &plot::svg(&measured)?)?;
     }
     Ok(Ending::Done)
 }

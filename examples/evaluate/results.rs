@@ -1,50 +1,33 @@
-//! Files of results: their place is made sure of before the long work whose end they hold.
+//! Files of results: that they can be written is made sure of before the long work whose end they hold.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::path::Path;
 
 use srup_examples::Failure;
 
-/// A file that can be written. What it held stays until [`Results::write`]; one that was new is gone again if that never comes.
-pub struct Results {
-    path: PathBuf,
-    file: File,
-    unfinished: bool,
+/// Says beforehand whether [`write`] would fail; nothing is left behind, and what is there stays as it is.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn check(path: &Path) -> Result<(), Failure> {
+    let there = fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_dir()) {
+        // Whoever reads from a pipe would take this for its end.
+        return Ok(());
+    }
+    File::options().write(true).create(true).truncate(false).open(path).map_err(|error| cannot(path, &error))?;
+    if there.is_none() {
+        fs::remove_file(path).map_err(|error| cannot(path, &error))?;
+    }
+    Ok(())
 }
 
-impl Results {
-    /// Opens the file.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn at(path: &Path) -> Result<Self, Failure> {
-        let new = !path.exists();
-        let file = File::options().write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(|error| cannot(path, &error))?;
-        Ok(Self { path: path.to_owned(), file, unfinished: new })
-    }
-
-    /// Writes all that the file is to hold.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write(mut self, text: &str) -> Result<(), Failure> {
-        // A device or a pipe has no length.
-        let emptied = if self.file.metadata().is_ok_and(|data| data.is_file()) { self.file.set_len(0) } else { Ok(()) };
-        emptied.and_then(|()| self.file.write_all(text.as_bytes())).map_err(|error| cannot(&self.path, &error))?;
-        self.unfinished = false;
-        Ok(())
-    }
-}
-
-impl Drop for Results {
-    fn drop(&mut self) {
-        if self.unfinished {
-            // Nothing is left to be said about an empty file that cannot be removed: another failure is being told.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
+/// Writes all that the file is to hold.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| cannot(path, &error))
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
@@ -56,23 +39,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_whole_or_as_it_was() {
+    fn a_check_leaves_everything_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-        std::fs::write(&old, "what was there, which is longer").unwrap();
-        drop((Results::at(&old).unwrap(), Results::at(&new).unwrap()));
-        assert_eq!((std::fs::read_to_string(&old).unwrap().len(), new.exists()), (31, false));
-        for path in [&old, &new] {
-            Results::at(path).unwrap().write("results").unwrap();
-            assert_eq!(std::fs::read_to_string(path).unwrap(), "results");
-        }
+        fs::write(&old, "what was there").unwrap();
+        check(&old).unwrap();
+        check(&new).unwrap();
+        assert_eq!((fs::read_to_string(&old).unwrap().as_str(), new.exists()), ("what was there", false));
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_told_at_once() {
+    fn a_place_that_cannot_be_written_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(
-            Results::at(&folder.path().join("nowhere/results.json")).is_err() && Results::at(folder.path()).is_err()
-        );
+        assert!(check(&folder.path().join("nowhere/results.json")).is_err() && check(folder.path()).is_err());
     }
 }
