@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
+import evaluate
 import metrics
 import pictures
 import weights
@@ -20,20 +20,14 @@ GAP = 6
 TEXT = 16  # pixels
 
 
-@torch.inference_mode()
-def enlarge(model, small, scale):
+def picture(model, small, scale):
     """An RGB picture, enlarged; what a luma network does not see is Lanczos's, as in the engine."""
-    if model.channels == 3:
-        codes = np.asarray(small)
-    else:
-        codes = np.rint(pictures.luma(small))[..., None].astype(np.float32)
-    low = torch.from_numpy(np.ascontiguousarray(codes.transpose(2, 0, 1))).float() / 255
-    high = (model(low[None])[0].clamp(0, 1) * 255).permute(1, 2, 0).double().numpy()
+    high = evaluate.enlarge(model, small)
     if model.channels == 1:
         plain = small.resize((small.width * scale, small.height * scale), Image.LANCZOS)
         # The same change of Y in R, G and B leaves both colour differences as they are.
-        change = (high[..., 0] - pictures.luma(plain)) / pictures.LUMA_WEIGHTS.sum()
-        high = np.asarray(plain, np.float64) + change[..., None]
+        change = (high - pictures.luma(plain)[..., None]) / pictures.LUMA_WEIGHTS.sum()
+        high = np.asarray(plain, np.float64) + change
     return Image.fromarray(high.round().clip(0, 255).astype(np.uint8))
 
 
@@ -51,9 +45,9 @@ def sheet(panels, place, side, zoom, columns):
     rows = -(-len(panels) // columns)
     out = Image.new("RGB", (columns * cell[0] + GAP, rows * cell[1] + GAP), "white")
     draw, font = ImageDraw.Draw(out), ImageFont.load_default(TEXT)
-    for i, (name, picture) in enumerate(panels):
+    for i, (name, whole) in enumerate(panels):
         left, top = GAP + i % columns * cell[0], GAP + i // columns * cell[1]
-        part = picture.crop((*place, place[0] + side, place[1] + side))
+        part = whole.crop((*place, place[0] + side, place[1] + side))
         draw.text((left, top), name, "black", font)
         size = (side * zoom, side * zoom)
         out.paste(part.resize(size, Image.NEAREST), (left, top + TEXT + GAP))
@@ -80,7 +74,7 @@ def main():
     truth = pictures.read(options.picture, scale)
     small = pictures.reduce(truth, scale)
     guesses = [("original", truth), ("bicubic", small.resize(truth.size, Image.BICUBIC))]
-    guesses += [(name, enlarge(model, small, scale)) for name, model, _ in models]
+    guesses += [(name, picture(model, small, scale)) for name, model, _ in models]
     panels = [(label(name, guess, truth, scale), guess) for name, guess in guesses]
     place = (options.left, options.top)
     sheet(panels, place, options.side, options.zoom, options.columns).save(options.out)

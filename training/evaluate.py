@@ -30,17 +30,20 @@ def classic(small, scale, filter_):
 
 
 @torch.inference_mode()
-def run(model, small):
-    """Y of a picture enlarged by the network; codes are rounded as the output stage does."""
+def enlarge(model, small):
+    """Codes of a picture enlarged by the network, [H,W,channels], not rounded."""
     if model.channels == 1:
         codes = np.rint(pictures.luma(small))[..., None]
     else:
         codes = np.asarray(small)
     low = torch.from_numpy(np.ascontiguousarray(codes.transpose(2, 0, 1))).float() / 255
-    high = (model(low[None])[0].clamp(0, 1) * 255).round().double().numpy()
-    if model.channels == 1:
-        return high[0]
-    return pictures.luma(high.transpose(1, 2, 0))
+    return (model(low[None])[0].clamp(0, 1) * 255).permute(1, 2, 0).double().numpy()
+
+
+def run(model, small):
+    """Y of a picture enlarged by the network; codes are rounded as the output stage does."""
+    high = enlarge(model, small).round()
+    return high[..., 0] if model.channels == 1 else pictures.luma(high)
 
 
 def scores(scaler, files, scale):

@@ -23,15 +23,6 @@ class Pointwise(nn.Conv2d):
         return y.permute(0, 3, 1, 2)
 
 
-class PlanePointwise(nn.Conv2d):
-    """The same with channels first: for many channels out that are wanted so."""
-
-    def forward(self, x):
-        planes = x.contiguous().flatten(2)
-        weight = self.weight.flatten(1).expand(len(x), -1, -1)
-        return torch.baddbmm(self.bias[:, None], weight, planes).unflatten(2, x.shape[2:])
-
-
 class DilatedStrip(nn.Conv2d):
     """A dilated row or column of taps as a plain one over every `dilation`-th pixel."""
 
@@ -98,6 +89,16 @@ def seen(x, tap, window):
     return ..., slice(dy, dy + height), slice(dx, dx + width)
 
 
+class QuickFilterMaker(FilterMaker):
+    """Makes its many channels as `DynamicFilter` wants them, first side first."""
+
+    def forward(self, x):
+        x, last = self.conv1(x).contiguous(), self.conv2[0]
+        weight = last.weight.flatten(1).expand(len(x), -1, -1)
+        planes = torch.baddbmm(last.bias[:, None], weight, x.flatten(2))
+        return planes.unflatten(2, x.shape[2:])
+
+
 class QuickDynamicConv(DynamicConv):
     def forward(self, x):
         u = self.conv0(x)
@@ -136,8 +137,6 @@ def quicken(model):
     """Takes the quick forms of all layers of `model` that have one; parameters stay as they are."""
     for module in model.modules():
         module.__class__ = quick_form(module)
-        if isinstance(module, FilterMaker):
-            module.conv2[0].__class__ = PlanePointwise
     return model
 
 
@@ -146,6 +145,8 @@ def quick_form(module):
         return PixelNorm
     if type(module) is DynamicConv:
         return QuickDynamicConv
+    if type(module) is FilterMaker:
+        return QuickFilterMaker
     if type(module) is GlobalAttention:
         return QuickGlobalAttention
     if type(module) is not nn.Conv2d:

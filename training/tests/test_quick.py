@@ -9,7 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from networks import build_preset
-from quick import (DilatedStrip, PlanePointwise, Pointwise, QuickDynamicConv, QuickGlobalAttention,
+from quick import (DilatedStrip, Pointwise, QuickDynamicConv, QuickFilterMaker, QuickGlobalAttention,
                    quicken)
 
 
@@ -20,7 +20,7 @@ def results(model, x):
 
 @pytest.mark.parametrize("name, kinds", [
     ("sdan-small", {Pointwise, DilatedStrip}),
-    ("dlgsanet-tiny", {Pointwise, PlanePointwise, QuickDynamicConv}),
+    ("dlgsanet-tiny", {Pointwise, QuickFilterMaker, QuickDynamicConv}),
     ("dlsn-light", {QuickGlobalAttention}),
     ("luma-s", set()),
 ])

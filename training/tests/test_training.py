@@ -249,7 +249,7 @@ def test_crops_of_a_network_that_adds_nothing_are_plain(name):
         torch.nn.init.zeros_(parameter)
     y, x = np.mgrid[:20, :24]
     small = Image.fromarray(np.stack([8 * x, 9 * y, 100 + x], -1).astype(np.uint8))
-    guess = np.asarray(crops.enlarge(model, small, 2)).astype(int)
+    guess = np.asarray(crops.picture(model, small, 2)).astype(int)
     # Both networks then repeat pixels: a luma network those of Y, in the colours of Lanczos.
     nearest = small.resize((48, 40), Image.NEAREST)
     y_apart = pictures.luma(guess) - pictures.luma(nearest)
