@@ -8,8 +8,8 @@ use crate::model::{self, Model};
 const FRAME: (usize, usize) = (540, 960);
 
 /// The rungs under a model: built-in networks, each with less than half of the multiply-adds of the one above, so that a step
-/// down is worth it; then bicubic. They are of the model's flavour: one for compressed video would be followed by what makes
-/// more of its blocks. A network that is no better than a cheaper one is no rung: it has to be asked for by name.
+/// down is worth it; then bicubic. They are of the model's flavour: what learned of clean pictures makes more of the blocks of
+/// compressed video. A network that is no better than a cheaper one is no rung: it has to be asked for by name.
 ///
 /// # Errors
 /// As [`Model::open`].
