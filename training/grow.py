@@ -12,18 +12,19 @@ QUIET = 0.05  # weight of fresh head channels where the head's skip would show t
 
 @torch.no_grad()
 def grow(model, donor):
-    """Gives `model` the function of `donor`: exactly, or nearly with a head skip."""
+    """Gives `model` the function of `donor`: exactly, or nearly with a new head skip."""
     small = donor.head.out_channels
-    # The skip adds the head's channels to the last layer's. The donor's features are led into
-    # the last channels there, away from its own head.
-    ends = slice(-small, None) if model.head_skip else slice(0, small)
-    if donor.head_skip or (model.head_skip and (
-            model.head.out_channels < 2 * small or len(model.body) <= len(donor.body))):
+    # A head skip adds the head's channels to the last layer's. Where the donor has none, its
+    # features are led into the last channels there, away from its own head.
+    apart = model.head_skip and not donor.head_skip
+    ends = slice(-small, None) if apart else slice(0, small)
+    if donor.head_skip and not model.head_skip or apart and (
+            model.head.out_channels < 2 * small or len(model.body) <= len(donor.body)):
         raise ValueError("the larger network has no room beside the smaller one's head")
 
     model.head.weight[:small] = donor.head.weight
     model.head.bias[:small] = donor.head.bias
-    if model.head_skip:
+    if apart:
         model.head.weight[ends] *= QUIET
     last = len(model.body) - 1
     for i, layer in enumerate(model.body):

@@ -173,6 +173,9 @@ def test_grown_network_repeats_the_smaller():
     torch.testing.assert_close(exact(x), small(x))
     grow(skip, small)
     torch.testing.assert_close(skip(x), small(x), rtol=0, atol=0.05)
+    wider = build_preset("luma-l", 2)
+    grow(wider, skip)
+    torch.testing.assert_close(wider(x), skip(x))
 
 
 def test_authors_dlsn_file():
