@@ -1,6 +1,7 @@
 """Cuts large photographs into tiles to train on: reduced until sharp, the busiest parts only.
 
     python tiles.py PICTURES... --out TILES
+    cd SOURCES && python .../tiles.py @.../photographs.txt --out TILES
 
 Each picture is reduced twice, to fine and to coarse detail, because what a network meets has
 both. Tiles that are flat, blurred or noisy teach nothing and are left out.
@@ -23,8 +24,10 @@ MOST_NOISE = 2.0  # mean difference of neighbours in the flattest tenth of block
 
 
 def parser():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("pictures", nargs="+", type=Path, help="files, or folders of them")
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter,
+                                fromfile_prefix_chars="@")
+    p.add_argument("pictures", nargs="+", type=Path,
+                   help="files, folders of them, or @ and a file that names one a line")
     p.add_argument("--out", required=True, type=Path, help="folder for the tiles")
     p.add_argument("--most", type=int, default=8, help="tiles of one reduced picture")
     return p
@@ -33,13 +36,13 @@ def parser():
 def files(paths):
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (p for p in inside if p.suffix.lower() in ENDINGS | {".webp"} and p.is_file())
+        yield from (p for p in inside if p.suffix.lower() in ENDINGS and p.is_file())
 
 
 def reduced(picture):
     """The picture at each of the sizes that it is large enough for."""
-    for short in SHORT_SIDES:
-        factor = max(min(picture.size) / short, LEAST_REDUCTION)
+    factors = {max(min(picture.size) / short, LEAST_REDUCTION) for short in SHORT_SIDES}
+    for factor in sorted(factors):
         size = tuple(round(side / factor) for side in picture.size)
         if min(size) >= SIDE:
             yield picture.resize(size, Image.LANCZOS)
