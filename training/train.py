@@ -27,6 +27,7 @@ REPORT_EVERY = 10
 def parser():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--network", choices=PRESETS)
+    p.add_argument("--params", type=json.loads, default={}, help="JSON: other than the preset's")
     p.add_argument("--scale", type=int, choices=(2, 3, 4))
     p.add_argument("--data", required=True, help="folder of training pictures")
     p.add_argument("--out", required=True, help="checkpoint to write (a folder with --queue)")
@@ -103,6 +104,7 @@ def train(options):
     if options.threads:
         torch.set_num_threads(options.threads)
     family, params = parameters(options.network, options.scale)
+    params |= options.params
     trainer = (ByteTrainer if options.bytes else Trainer)(family, params, options, device)
     source = options.resume or options.out
     if Path(source).exists():

@@ -74,11 +74,11 @@ class LargeKernelAttention(nn.Module):
 class Block(nn.Module):
     """RSDAM."""
 
-    def __init__(self, dim, steps, distill, lka):
+    def __init__(self, dim, steps, distill, lka, norm):
         super().__init__()
-        self.norm1 = LayerNorm(dim)
+        self.norm1 = LayerNorm(dim) if norm else nn.Identity()
         self.sdm = StarDistillation(dim, steps, distill)
-        self.norm2 = LayerNorm(dim)
+        self.norm2 = LayerNorm(dim) if norm else nn.Identity()
         self.lka = LargeKernelAttention(dim, lka)
 
     def forward(self, x):
@@ -87,16 +87,14 @@ class Block(nn.Module):
 
 
 class Sdan(nn.Module):
-    channels = 3
-
-    def __init__(self, scale, dim, blocks, steps, distill, lka):
+    def __init__(self, scale, dim, blocks, steps, distill, lka, colors=3, norm=True):
         super().__init__()
-        self.scale = scale
-        self.head = conv(3, dim, 3)
-        self.blocks = nn.ModuleList(Block(dim, steps, distill, lka) for _ in range(blocks))
+        self.scale, self.channels = scale, colors
+        self.head = conv(colors, dim, 3)
+        self.blocks = nn.ModuleList(Block(dim, steps, distill, lka, norm) for _ in range(blocks))
         self.fuse = conv(blocks * dim, dim, 1)
         self.body_tail = conv(dim, dim, 3)
-        self.tail = conv(dim, 3 * scale * scale, 3)
+        self.tail = conv(dim, colors * scale * scale, 3)
 
     def forward(self, x):
         first = features = self.head(x)

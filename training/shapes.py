@@ -1,0 +1,109 @@
+"""Trains shapes of SDAN for the same time each, one after the other, and measures what each gives.
+
+    python shapes.py --data PHOTOS --minutes 6 --out FOLDER SET5 SET14
+
+Shapes that FOLDER already has a finished training of are only measured.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import pictures
+from evaluate import enlarge, run
+from metrics import psnr, shave
+from networks import build, parameters
+from weights import load_network
+
+# Parameters other than those of a preset.
+SHAPES = {
+    "sdan-small": ("sdan-small", {}),
+    "wider and shallower": ("sdan-small", {"dim": 48, "blocks": 2}),
+    "narrower and deeper": ("sdan-small", {"dim": 24, "blocks": 8}),
+    "without channel norm": ("sdan-small", {"norm": False}),
+    "smaller large kernels": ("sdan-small", {"lka": [[3, 5, 1], [3, 5, 2]]}),
+    "less distilled": ("sdan-small", {"distill": 8}),
+    "Y only": ("sdan-small", {"colors": 1}),
+    "sdan": ("sdan", {}),
+    "sdan, wider and shallower": ("sdan", {"dim": 72, "blocks": 4}),
+}
+TRAINING = ["--scale", "2", "--batch", "4", "--crop", "48", "--optimiser", "soap", "--rate", "3e-3",
+            "--average", "0.99", "--psnr-share", "0.1", "--threads", "1"]
+
+
+def parser():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("folders", nargs="+", help="folders of originals to measure on")
+    p.add_argument("--data", required=True, help="folder of training pictures")
+    p.add_argument("--minutes", type=float, default=6, help="length of each training")
+    p.add_argument("--out", required=True, type=Path, help="folder for the checkpoints")
+    p.add_argument("--only", action="append", help="the name of a shape (may be repeated)")
+    return p
+
+
+def train(name, options):
+    """The checkpoint of a shape, trained if it is not there yet."""
+    preset, params = SHAPES[name]
+    target = options.out / f"{name.replace(' ', '-').replace(',', '')}.pt"
+    command = [sys.executable, str(Path(__file__).with_name("train.py")), "--network", preset,
+               "--params", json.dumps(params), "--data", options.data, *TRAINING,
+               "--budget", str(options.minutes), "--out", str(target)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    return target
+
+
+def cost(name):
+    """Parameters, and multiply-adds of all convolutions for a pixel of the input."""
+    preset, params = SHAPES[name]
+    family, base = parameters(preset, 2)
+    model = build(family, base | params, 2)
+    every = list(model.named_parameters())
+    adds = sum(p.numel() for n, p in every if n.endswith("weight") and p.dim() == 4)
+    return sum(p.numel() for _, p in every), adds
+
+
+def colors(model, small):
+    """R, G and B of a picture enlarged; where the network makes Y only, the rest is Lanczos's."""
+    found = enlarge(model, small)
+    if model.channels == 3:
+        return found.round()
+    size = (small.width * model.scale, small.height * model.scale)
+    others = np.asarray(small.resize(size, Image.LANCZOS), np.float64)
+    # As much on all three changes Y by that and nothing else.
+    full = found - pictures.luma(others)[..., None]
+    return (others + full * 255 / 219).round().clip(0, 255)
+
+
+def quality(path, folder):
+    """Mean PSNR of Y, and of R, G and B together."""
+    model, _ = load_network(path)
+    scale, scores = model.scale, []
+    for file in pictures.find(folder):
+        picture = pictures.read(file, scale)
+        small = pictures.reduce(picture, scale)
+        pairs = [(run(model, small), pictures.luma(picture)),
+                 (colors(model, small), np.asarray(picture, np.float64))]
+        scores.append([psnr(shave(a, scale), shave(b, scale)) for a, b in pairs])
+    return np.mean(scores, 0)
+
+
+def main():
+    options = parser().parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    print("| shape | parameters | multiply-adds a pixel | " + " | ".join(
+        f"{Path(f).name}, Y | RGB" for f in options.folders) + " |")
+    for name in options.only or SHAPES:
+        path = train(name, options)
+        scores = [quality(path, folder) for folder in options.folders]
+        sizes = " | ".join(map(str, cost(name)))
+        print(f"| {name} | {sizes} | " + " | ".join(
+            f"{y:.2f} | {rgb:.2f}" for y, rgb in scores) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
