@@ -21,13 +21,13 @@ AVX2 = ("avx2", "fma")
 AVX512 = (*AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
 AVX512_VNNI = (*AVX512, "avx512_vnni")
 AMX = (*AVX512_VNNI, "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
-# From the least to the most. We have nothing of our own for AMX.
+# From the least to the most.
 ISAS = {
     "avx2": Isa(AVX2, "avx2", "AVX2", "avx2"),
     "avxvnni": Isa((*AVX2, "avx_vnni"), "avxvnni", "AVX2_VNNI", "avx2"),
     "avx512": Isa(AVX512, "avx512", "AVX512_CORE", "avx512"),
     "avx512vnni": Isa(AVX512_VNNI, "avx512vnni", "AVX512_CORE_VNNI", "avx512"),
-    "amx": Isa(AMX, "avx512bf16", "AVX512_CORE_AMX", "avx512"),
+    "amx": Isa(AMX, "amx", "AVX512_CORE_AMX", "avx512"),
 }
 UNCAPPED = "onnxruntime and ncnn cannot be held to it and run on all that there is"
 

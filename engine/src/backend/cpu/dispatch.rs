@@ -32,9 +32,10 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = [Avx2::detect(), Avx2::detect_vnni()].into_iter().flatten();
-            let avx512 = [Avx512::detect(), Avx512::detect_vnni(), Avx512::detect_bf16()].into_iter().flatten();
+            let avx512 = [Avx512::detect(), Avx512::detect_vnni(), Avx512::detect_bf16(), Avx512::detect_amx()];
             all.extend(
-                avx2.map(|proof| Self(Level::Avx2(proof))).chain(avx512.map(|proof| Self(Level::Avx512(proof)))),
+                avx2.map(|proof| Self(Level::Avx2(proof)))
+                    .chain(avx512.into_iter().flatten().map(|proof| Self(Level::Avx512(proof)))),
             );
         }
         all
@@ -72,7 +73,8 @@ impl Isa {
             Level::Avx2(proof) => ["avx2", "avxvnni"][proof.vnni() as usize],
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(proof) => {
-                ["avx512", "avx512vnni", "avx512bf16"][proof.vnni() as usize + proof.bf16() as usize]
+                let more = proof.vnni() as usize + proof.bf16() as usize + proof.amx() as usize;
+                ["avx512", "avx512vnni", "avx512bf16", "amx"][more]
             }
         }
     }

@@ -109,7 +109,7 @@ type RowRunner = Box<dyn FnMut(&Tensor, &dyn Rows) + Send>;
 
 impl Cpu {
     /// With that many threads; 0 takes as many as the process may use. The environment variable `SRUP_CPU` names an
-    /// instruction set (`portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `avx512bf16`); without it the strongest is taken.
+    /// instruction set (`portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`, `avx512bf16`, `amx`); without it the strongest is taken.
     ///
     /// # Errors
     /// [`Error::Backend`] if `SRUP_CPU` names what is not there, or threads cannot be started.

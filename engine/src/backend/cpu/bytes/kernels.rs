@@ -153,10 +153,10 @@ pub fn body(
 
 /// What is added to the results of a layer; null where nothing is.
 #[derive(Clone, Copy)]
-struct Added {
-    row: *const u8,
+pub struct Added {
+    pub row: *const u8,
     /// Of each channel.
-    ratio: *const f32,
+    pub ratio: *const f32,
 }
 
 /// # Safety
@@ -234,7 +234,7 @@ unsafe fn sums<const O: usize, const V: usize>(
 /// # Safety
 /// The instructions are there; `V` vectors can be read of two planes, if there is something to add, and be written.
 #[inline(always)]
-unsafe fn finish<const V: usize, const ADD: bool>(
+pub unsafe fn finish<const V: usize, const ADD: bool>(
     sums: &[[__m512i; V]; BODY],
     layer: &Layer,
     first: usize,

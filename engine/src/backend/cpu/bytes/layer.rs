@@ -1,6 +1,7 @@
 //! A layer's weights as the kernels read them.
 
 use super::QUAD;
+use super::blocks::TileWeights;
 use crate::network::{Conv, IntegerConv};
 
 /// Taps of a kernel.
@@ -14,9 +15,9 @@ pub const TAIL: usize = 4;
 /// large. They stay below 2^22.
 pub const FAR: f32 = 1.5 * (1 << 23) as f32;
 
-/// Channels of a layer's result with those that fill up groups.
+/// Channels of a layer's result with those that fill up groups, of tiles, too.
 pub fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(BODY)
+    channels.next_multiple_of(2 * BODY)
 }
 
 /// A 3x3 convolution of bytes.
@@ -33,21 +34,23 @@ pub struct Layer {
     pub inputs: usize,
     /// Channels out, those that fill up groups included.
     pub outputs: usize,
+    /// The weights once more, where tiles are multiplied.
+    tiles: Option<TileWeights>,
 }
 
 impl Layer {
     /// A layer in the middle.
-    pub fn body(conv: &IntegerConv) -> Self {
-        Self::new(conv, BODY)
+    pub fn body(conv: &IntegerConv, tiles: bool) -> Self {
+        Self::new(conv, (BODY, padded(conv.cout)), tiles)
     }
 
     /// The last layer.
-    pub fn tail(conv: &IntegerConv) -> Self {
-        Self::new(conv, TAIL)
+    pub fn tail(conv: &IntegerConv, tiles: bool) -> Self {
+        Self::new(conv, (TAIL, conv.cout.next_multiple_of(TAIL)), tiles)
     }
 
-    fn new(conv: &IntegerConv, group: usize) -> Self {
-        let (inputs, outputs) = (padded(conv.cin) / QUAD, conv.cout.next_multiple_of(group));
+    fn new(conv: &IntegerConv, (group, outputs): (usize, usize), tiles: bool) -> Self {
+        let inputs = padded(conv.cin) / QUAD;
         let mut bytes = vec![[0_u8; QUAD]; outputs * inputs * TAPS];
         for (i, kernel) in conv.weight.as_chunks::<TAPS>().0.iter().enumerate() {
             let (o, c) = (i / conv.cin, i % conv.cin);
@@ -66,7 +69,16 @@ impl Layer {
             factor,
             inputs,
             outputs,
+            tiles: tiles.then(|| TileWeights::new(conv, padded(conv.cin))),
         }
+    }
+
+    /// The weights in tiles.
+    ///
+    /// # Panics
+    /// If the layer was made without.
+    pub fn tiles(&self) -> &TileWeights {
+        self.tiles.as_ref().expect("a layer that tiles compute was made for them")
     }
 }
 

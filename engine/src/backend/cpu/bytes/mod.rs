@@ -1,14 +1,17 @@
-//! Luma networks in bytes, by the dot product of u8 and i8 (AVX-512 with VNNI): four channels of a pixel at once.
+//! Luma networks in bytes, by the dot product of u8 and i8 (AVX-512 with VNNI), four channels of a pixel at once, or by
+//! products of tiles (AMX).
 //!
 //! As in `chain` a frame is cut into strips of columns and bands of rows, and every layer keeps no more rows than the next
-//! one looks at; here a step is one row, and layer l is l rows behind the first. All layers of a cell compute the same
-//! columns. What lies beyond the cell is garbage that grows by a pixel a layer from its edges inward, so a cell is that much
+//! one looks at; here a step is one row, or two with tiles, and layer l is l rows behind the first. All layers of a cell
+//! compute the same columns. What lies beyond the cell is garbage that grows by a pixel a layer from its edges inward, so a cell is that much
 //! wider than its part of the result. Sums are exact: nothing depends on the cells.
 
+mod blocks;
 mod cell;
 mod kernels;
 mod layer;
 mod pace;
+mod tiles;
 
 use std::sync::Arc;
 
@@ -30,12 +33,23 @@ const QUAD: usize = 4;
 const LANES: usize = 16;
 /// Bytes of the rings of a strip: half of a second-level cache of 1 MiB.
 const RINGS: usize = 1 << 19;
-/// Rows that the next layer looks at.
-const SEEN: usize = 3;
+
+/// What multiplies bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Products {
+    /// Vectors, a row at a time.
+    Vectors,
+    /// The processor's tiles, two rows at a time.
+    Tiles,
+    /// The same in plain code.
+    #[cfg(test)]
+    Emulated,
+}
 
 /// A luma network in its integer form.
 pub struct Bytes {
     proof: Avx512,
+    products: Products,
     scale: usize,
     head: Head,
     layers: Vec<Layer>,
@@ -48,13 +62,26 @@ impl Bytes {
     /// None for a network that has no integer form, and on other instruction sets.
     pub fn new(isa: Isa, network: &Network) -> Option<Self> {
         let Level::Avx512(proof) = isa.0 else { return None };
+        Self::with(proof, if proof.amx() { Products::Tiles } else { Products::Vectors }, network)
+    }
+
+    /// As with tiles, which are computed without the processor's.
+    #[cfg(test)]
+    pub fn emulated(isa: Isa, network: &Network) -> Option<Self> {
+        let Level::Avx512(proof) = isa.0 else { return None };
+        Self::with(proof, Products::Emulated, network)
+    }
+
+    fn with(proof: Avx512, products: Products, network: &Network) -> Option<Self> {
         let Quantized { head, body, tail, skip } = network.quantized().filter(|_| proof.vnni())?;
+        let tiles = products != Products::Vectors;
         Some(Self {
             proof,
+            products,
             scale: network.scale,
             head: Head::new(&head),
-            layers: body.iter().map(Layer::body).collect(),
-            tail: Layer::tail(&tail),
+            layers: body.iter().map(|conv| Layer::body(conv, tiles)).collect(),
+            tail: Layer::tail(&tail, tiles),
             skip: skip.map(|mut ratio| {
                 ratio.resize(layer::padded(head.cout), 0.0);
                 ratio
@@ -65,27 +92,33 @@ impl Bytes {
     /// Whether it is likely to be faster here than a Winograd convolution, which has half as many products, of twice the
     /// bits, and many sums besides (with 32 channels: 105 in place of 88 ms for 1280x720 on a Zen 4).
     pub fn pays(&self) -> bool {
-        self.head.outputs() <= LANES || pace::multiplies_as_it_adds(self.proof)
+        self.products == Products::Tiles || self.head.outputs() <= LANES || pace::multiplies_as_it_adds(self.proof)
     }
 
-    /// Steps from the first layer to the last: as many pixels at the edges of a cell are garbage there.
+    /// Layers but the first: as many pixels at the edges of a cell are garbage in the last one's result.
     fn depth(&self) -> usize {
         self.layers.len() + 1
     }
 
-    /// Channels, and rows that are kept, of each layer's result but the last's.
-    fn rings(&self) -> impl Iterator<Item = (usize, usize)> {
-        let outputs = self.layers.iter().map(|layer| layer.outputs);
-        std::iter::once(self.head.outputs()).chain(outputs).enumerate().map(|(i, channels)| {
-            // What is added to the last of the layers waits until that is there.
-            let kept = if self.skip.is_some() && i == 0 { self.layers.len() + 1 } else { 0 };
-            (channels, kept.max(SEEN))
-        })
+    /// Rows that are computed at a time.
+    fn block(&self) -> usize {
+        if self.products == Products::Vectors { 1 } else { blocks::BLOCK }
+    }
+
+    /// Channels of each layer's result but the last's; of each are kept the rows that a block of the next layer looks at.
+    fn rings(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.head.outputs()).chain(self.layers.iter().map(|layer| layer.outputs))
+    }
+
+    /// Rows of the first layer's result that wait to be added to that of the last layer but one.
+    fn held(&self) -> Option<usize> {
+        self.skip.as_ref().map(|_| self.layers.len() + self.block())
     }
 
     /// The most pixels of a strip's width, a multiple of a vector's.
     fn strip(&self) -> usize {
-        let pixel: usize = self.rings().map(|(channels, depth)| channels * depth).sum();
+        let held = self.held().map_or(0, |rows| rows * self.head.outputs());
+        let pixel = self.rings().sum::<usize>() * (self.block() + 2) + held;
         (RINGS / pixel).next_multiple_of(LANES)
     }
 

@@ -12,6 +12,8 @@ pub struct Avx512 {
     vnni: bool,
     /// And BF16.
     bf16: bool,
+    /// And tiles of bytes.
+    amx: bool,
 }
 
 impl Avx512 {
@@ -23,7 +25,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
-        here.then_some(Self { vnni: false, bf16: false })
+        here.then_some(Self { vnni: false, bf16: false, amx: false })
     }
 
     /// With VNNI; None where the processor lacks it.
@@ -36,6 +38,11 @@ impl Avx512 {
         Self::detect_vnni().filter(|_| is_x86_feature_detected!("avx512bf16")).map(|proof| Self { bf16: true, ..proof })
     }
 
+    /// With VNNI, BF16 and AMX, whose tiles the system lets this process use; None where one of them is missing.
+    pub fn detect_amx() -> Option<Self> {
+        Self::detect_bf16().filter(|_| has_tiles() && may_use_tiles()).map(|proof| Self { amx: true, ..proof })
+    }
+
     /// Whether there is VNNI.
     pub const fn vnni(self) -> bool {
         self.vnni
@@ -45,6 +52,45 @@ impl Avx512 {
     pub const fn bf16(self) -> bool {
         self.bf16
     }
+
+    /// Whether there are tiles of bytes (AMX).
+    pub const fn amx(self) -> bool {
+        self.amx
+    }
+}
+
+/// AMX-TILE and AMX-INT8 in leaf 7, and their state among those that the system saves.
+fn has_tiles() -> bool {
+    const TILES: u32 = 1 << 24 | 1 << 25;
+    const STATES: u64 = 1 << 17 | 1 << 18;
+    // SAFETY: the bit that `xgetbv` needs is asked for first.
+    __cpuid_count(7, 0).edx & TILES == TILES
+        && __cpuid(1).ecx & 1 << 27 != 0
+        && unsafe { _xgetbv(0) } & STATES == STATES
+}
+
+/// Asks Linux, once a process, whether it may use tiles: their state is large, so it is not saved unasked.
+#[cfg(target_os = "linux")]
+fn may_use_tiles() -> bool {
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XTILEDATA: i64 = 18;
+    static GIVEN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *GIVEN.get_or_init(|| {
+        let answer: i64;
+        // SAFETY: the system call reads its two arguments, and changes only what is named.
+        unsafe {
+            asm!("syscall", inlateout("rax") ARCH_PRCTL => answer, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XTILEDATA,
+                 lateout("rcx") _, lateout("r11") _, options(nostack));
+        }
+        answer == 0
+    })
+}
+
+/// Other systems have other ways, untried.
+#[cfg(not(target_os = "linux"))]
+const fn may_use_tiles() -> bool {
+    false
 }
 
 // SAFETY of every block below: `self` proves that AVX-512 is there; what memory is touched is the caller's promise.
