@@ -13,7 +13,7 @@ use std::arch::x86_64::*;
 
 use super::kernels::{Added, finish};
 use super::layer::{BODY, FAR, Layer};
-use super::tiles::{ROW, ROWS, TILE, Tiles};
+use super::tiles::{self, PIXELS, ROW, ROWS, TILE};
 use super::{LANES, QUAD};
 use crate::backend::cpu::line::Buffer;
 use crate::backend::cpu::simd::Avx512;
@@ -153,8 +153,8 @@ impl End for TailEnd<'_> {
 /// Two rows of a layer in the middle, with ReLU: `count` pixels. Those of `added`, times the ratio of their channel, are added.
 ///
 /// # Safety
-/// The tiles' instructions are there.
-pub unsafe fn body<T: Tiles>(
+/// There are tiles.
+pub unsafe fn body(
     _: Avx512,
     layer: &Layer,
     source: Source<'_>,
@@ -169,17 +169,17 @@ pub unsafe fn body<T: Tiles>(
     let out = target.rows.map(|row| target.ring[row..].as_mut_ptr());
     // SAFETY: there is a proof of AVX-512 and the caller's promise of tiles, and room, as checked above and here.
     unsafe {
-        T::shape(ROWS);
+        tiles::shape(ROWS);
         if let Some((rows, ratio)) = added {
             assert!(
                 rows.iter().all(|row| row.len() >= needed) && ratio.len() >= layer.outputs,
                 "it has something added"
             );
             let added = rows.map(|row| Added { row: row.as_ptr(), ratio: ratio.as_ptr() });
-            all_groups::<T>(weights, source, count, &BodyEnd::<true> { layer, added, plane, out });
+            all_groups(weights, source, count, &BodyEnd::<true> { layer, added, plane, out });
         } else {
             let added = [Added { row: std::ptr::null(), ratio: std::ptr::null() }; BLOCK];
-            all_groups::<T>(weights, source, count, &BodyEnd::<false> { layer, added, plane, out });
+            all_groups(weights, source, count, &BodyEnd::<false> { layer, added, plane, out });
         }
     }
 }
@@ -187,8 +187,8 @@ pub unsafe fn body<T: Tiles>(
 /// Two rows of the last layer, `count` pixels: floats `[outputs][stride]` for each.
 ///
 /// # Safety
-/// The tiles' instructions are there.
-pub unsafe fn tail<T: Tiles>(
+/// There are tiles.
+pub unsafe fn tail(
     _: Avx512,
     layer: &Layer,
     source: Source<'_>,
@@ -203,8 +203,8 @@ pub unsafe fn tail<T: Tiles>(
     let end = TailEnd { layer, stride, out: out.map(<[f32]>::as_mut_ptr) };
     // SAFETY: there is a proof of AVX-512 and the caller's promise of tiles, and room, as checked above.
     unsafe {
-        T::shape(layer.outputs);
-        all_groups::<T>(weights, source, count, &end);
+        tiles::shape(layer.outputs);
+        all_groups(weights, source, count, &end);
     }
 }
 
@@ -212,15 +212,15 @@ pub unsafe fn tail<T: Tiles>(
 /// The instructions are there, tiles are shaped; whole vectors, and two pixels more, can be read, and what `end` writes be
 /// written.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn all_groups<T: Tiles>(weights: &TileWeights, source: Source<'_>, count: usize, end: &impl End) {
+unsafe fn all_groups(weights: &TileWeights, source: Source<'_>, count: usize, end: &impl End) {
     let mut group = 0;
     while group < weights.groups {
         // SAFETY: the caller's promise.
         unsafe {
             if group + 1 < weights.groups {
-                groups::<T, 2>(weights, group, source, count, end);
+                groups::<2>(weights, group, source, count, end);
             } else {
-                groups::<T, 1>(weights, group, source, count, end);
+                groups::<1>(weights, group, source, count, end);
             }
         }
         group += 2;
@@ -232,7 +232,7 @@ unsafe fn all_groups<T: Tiles>(weights: &TileWeights, source: Source<'_>, count:
 /// # Safety
 /// As for [`all_groups`].
 #[inline(always)]
-unsafe fn groups<T: Tiles, const G: usize>(
+unsafe fn groups<const G: usize>(
     weights: &TileWeights,
     group: usize,
     source: Source<'_>,
@@ -247,15 +247,15 @@ unsafe fn groups<T: Tiles, const G: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         if kept {
-            keep::<T>(weights, group, source.turn);
+            keep(weights, group, source.turn);
         }
         for block in 0..=blocks {
             if block < blocks {
                 let pixels = source.ring.as_ptr().add(block * LANES * QUAD);
                 if kept {
-                    products_of_kept::<T>(weights, group, source, pixels);
+                    products_of_kept(weights, group, source, pixels);
                 } else {
-                    products::<T, G>(weights, group, source, pixels);
+                    products::<G>(weights, group, source, pixels);
                 }
             }
             if block > 0 {
@@ -265,11 +265,11 @@ unsafe fn groups<T: Tiles, const G: usize>(
                 }
             }
             if block < blocks {
-                T::store::<0>(sums);
-                T::store::<1>(sums.add(SUMS));
+                tiles::store::<0>(sums);
+                tiles::store::<1>(sums.add(SUMS));
                 if G == 2 {
-                    T::store::<2>(sums.add(2 * SUMS));
-                    T::store::<3>(sums.add(3 * SUMS));
+                    tiles::store::<2>(sums.add(2 * SUMS));
+                    tiles::store::<3>(sums.add(3 * SUMS));
                 }
             }
         }
@@ -281,33 +281,28 @@ unsafe fn groups<T: Tiles, const G: usize>(
 /// # Safety
 /// As for [`all_groups`].
 #[inline(always)]
-unsafe fn products<T: Tiles, const G: usize>(
-    weights: &TileWeights,
-    group: usize,
-    source: Source<'_>,
-    pixels: *const u8,
-) {
+unsafe fn products<const G: usize>(weights: &TileWeights, group: usize, source: Source<'_>, pixels: *const u8) {
     let (plane, turns) = (source.plane, [source.turn, (source.turn + 1) % RING]);
     // SAFETY: the caller's promise.
     unsafe {
-        T::zero::<0>();
-        T::zero::<1>();
+        tiles::zero::<0>();
+        tiles::zero::<1>();
         if G == 2 {
-            T::zero::<2>();
-            T::zero::<3>();
+            tiles::zero::<2>();
+            tiles::zero::<3>();
         }
         for column in 0..COLUMNS {
             for tile in 0..weights.depth {
-                T::load::<4>(pixels.add(column * QUAD + tile * ROWS * plane), plane);
-                T::load::<5>(weights.at(turns[0], group, column, tile), ROW);
-                T::multiply::<0, 5, 4>();
-                T::load::<6>(weights.at(turns[1], group, column, tile), ROW);
-                T::multiply::<1, 6, 4>();
+                tiles::load::<PIXELS>(pixels.add(column * QUAD + tile * ROWS * plane), plane);
+                tiles::load::<5>(weights.at(turns[0], group, column, tile), ROW);
+                tiles::multiply::<0, 5, PIXELS>();
+                tiles::load::<6>(weights.at(turns[1], group, column, tile), ROW);
+                tiles::multiply::<1, 6, PIXELS>();
                 if G == 2 {
-                    T::load::<7>(weights.at(turns[0], group + 1, column, tile), ROW);
-                    T::multiply::<2, 7, 4>();
-                    T::load::<5>(weights.at(turns[1], group + 1, column, tile), ROW);
-                    T::multiply::<3, 5, 4>();
+                    tiles::load::<7>(weights.at(turns[0], group + 1, column, tile), ROW);
+                    tiles::multiply::<2, 7, PIXELS>();
+                    tiles::load::<5>(weights.at(turns[1], group + 1, column, tile), ROW);
+                    tiles::multiply::<3, 5, PIXELS>();
                 }
             }
         }
@@ -319,13 +314,13 @@ unsafe fn products<T: Tiles, const G: usize>(
 /// # Safety
 /// As for [`all_groups`].
 #[inline(always)]
-unsafe fn keep<T: Tiles>(weights: &TileWeights, group: usize, turn: usize) {
+unsafe fn keep(weights: &TileWeights, group: usize, turn: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        T::load::<5>(weights.at(turn, group, 0, 0), ROW);
-        T::load::<6>(weights.at(turn, group, 1, 0), ROW);
-        T::load::<7>(weights.at(turn, group, 2, 0), ROW);
-        T::load::<2>(weights.at((turn + 1) % RING, group, 0, 0), ROW);
+        tiles::load::<5>(weights.at(turn, group, 0, 0), ROW);
+        tiles::load::<6>(weights.at(turn, group, 1, 0), ROW);
+        tiles::load::<7>(weights.at(turn, group, 2, 0), ROW);
+        tiles::load::<2>(weights.at((turn + 1) % RING, group, 0, 0), ROW);
     }
 }
 
@@ -334,22 +329,22 @@ unsafe fn keep<T: Tiles>(weights: &TileWeights, group: usize, turn: usize) {
 /// # Safety
 /// As for [`all_groups`]; [`keep`] came before.
 #[inline(always)]
-unsafe fn products_of_kept<T: Tiles>(weights: &TileWeights, group: usize, source: Source<'_>, pixels: *const u8) {
+unsafe fn products_of_kept(weights: &TileWeights, group: usize, source: Source<'_>, pixels: *const u8) {
     let (plane, turn) = (source.plane, (source.turn + 1) % RING);
     // SAFETY: the caller's promise.
     unsafe {
-        T::zero::<0>();
-        T::zero::<1>();
-        T::load::<4>(pixels, plane);
-        T::load::<3>(weights.at(turn, group, 1, 0), ROW);
-        T::multiply::<0, 5, 4>();
-        T::multiply::<1, 2, 4>();
-        T::load::<4>(pixels.add(QUAD), plane);
-        T::multiply::<0, 6, 4>();
-        T::multiply::<1, 3, 4>();
-        T::load::<4>(pixels.add(2 * QUAD), plane);
-        T::load::<3>(weights.at(turn, group, 2, 0), ROW);
-        T::multiply::<0, 7, 4>();
-        T::multiply::<1, 3, 4>();
+        tiles::zero::<0>();
+        tiles::zero::<1>();
+        tiles::load::<PIXELS>(pixels, plane);
+        tiles::load::<3>(weights.at(turn, group, 1, 0), ROW);
+        tiles::multiply::<0, 5, PIXELS>();
+        tiles::multiply::<1, 2, PIXELS>();
+        tiles::load::<PIXELS>(pixels.add(QUAD), plane);
+        tiles::multiply::<0, 6, PIXELS>();
+        tiles::multiply::<1, 3, PIXELS>();
+        tiles::load::<PIXELS>(pixels.add(2 * QUAD), plane);
+        tiles::load::<3>(weights.at(turn, group, 2, 0), ROW);
+        tiles::multiply::<0, 7, PIXELS>();
+        tiles::multiply::<1, 3, PIXELS>();
     }
 }

@@ -3,11 +3,7 @@
 use std::ops::Range;
 
 use super::blocks::{self, BLOCK};
-use super::kernels;
-#[cfg(test)]
-use super::tiles::emulated::Emulated;
-use super::tiles::{Amx, Tiles};
-use super::{Bytes, LANES, Products, QUAD};
+use super::{Bytes, LANES, QUAD, kernels, tiles};
 use crate::backend::cpu::line::Buffer;
 use crate::frame::convert::Rows;
 use crate::tensor::Tensor;
@@ -106,9 +102,9 @@ impl Cell<'_> {
                 }
             }
         }
-        if self.network.products == Products::Tiles {
-            // SAFETY: tiles are multiplied where the processor has them.
-            unsafe { Amx::release() }
+        if self.network.tiles {
+            // SAFETY: networks that use tiles are made where the processor has them.
+            unsafe { tiles::release() }
         }
     }
 
@@ -131,8 +127,10 @@ impl Cell<'_> {
         }
         if layer == 0 {
             rows.clone().filter(|&y| self.is_inside(y)).for_each(|y| self.head(y, room));
+        } else if self.network.tiles {
+            self.body_block(layer, rows.start, room);
         } else {
-            self.body(layer, rows.start, room);
+            self.body_row(layer, rows.start, room);
         }
         let (span, plane) = (self.span(), room.plane);
         let after = QUAD * (MARGIN + span.len());
@@ -192,15 +190,6 @@ impl Cell<'_> {
         blocks::Source { ring: ring_from, plane, turn: ring.slot(top - 1) }
     }
 
-    fn body(&self, layer: usize, top: isize, room: &mut Room) {
-        match self.network.products {
-            Products::Vectors => self.body_row(layer, top, room),
-            Products::Tiles => self.body_block::<Amx>(layer, top, room),
-            #[cfg(test)]
-            Products::Emulated => self.body_block::<Emulated>(layer, top, room),
-        }
-    }
-
     /// What is added to a row of a layer.
     fn added<'r>(&'r self, layer: usize, held: Option<&'r Ring>) -> Option<(&'r Ring, &'r [f32])> {
         held.zip(self.network.skip.as_deref()).filter(|_| layer == self.network.layers.len())
@@ -219,7 +208,7 @@ impl Cell<'_> {
         kernels::body(self.network.proof, &self.network.layers[layer - 1], source, added, count, out);
     }
 
-    fn body_block<T: Tiles>(&self, layer: usize, top: isize, room: &mut Room) {
+    fn body_block(&self, layer: usize, top: isize, room: &mut Room) {
         let (plane, count, ys) = (room.plane, self.span().len(), rows_of_block(top));
         let (before, after) = room.rings.split_at_mut(layer);
         let source = self.around_block(&before[layer - 1], plane, top, 0);
@@ -227,18 +216,17 @@ impl Cell<'_> {
         let added = added.map(|(held, ratio)| (ys.map(|y| &held.row(y, plane)[QUAD * MARGIN..]), ratio));
         let rows = ys.map(|y| after[0].place(y, plane).start);
         let target = blocks::Target { ring: &mut after[0].rows.as_mut_slice()[QUAD * MARGIN..], rows };
-        // SAFETY: those of the processor are taken where it has them.
+        // SAFETY: as in `run`.
         unsafe {
-            blocks::body::<T>(self.network.proof, &self.network.layers[layer - 1], source, added, count, target);
+            blocks::body(self.network.proof, &self.network.layers[layer - 1], source, added, count, target);
         }
     }
 
     fn tail(&self, rows: Range<isize>, room: &mut Room) {
-        match self.network.products {
-            Products::Vectors => self.tail_row(rows.start, room),
-            Products::Tiles => self.tail_block::<Amx>(rows.start, room),
-            #[cfg(test)]
-            Products::Emulated => self.tail_block::<Emulated>(rows.start, room),
+        if self.network.tiles {
+            self.tail_block(rows.start, room);
+        } else {
+            self.tail_row(rows.start, room);
         }
         for (i, y) in rows.enumerate() {
             if let Some(y) = usize::try_from(y).ok().filter(|y| self.rows.contains(y)) {
@@ -260,14 +248,14 @@ impl Cell<'_> {
         kernels::tail(*proof, tail, source, count, stride, &mut room.last[0]);
     }
 
-    fn tail_block<T: Tiles>(&self, top: isize, room: &mut Room) {
+    fn tail_block(&self, top: isize, room: &mut Room) {
         let Bytes { layers, tail, proof, .. } = self.network;
         let (first, count) = self.part();
         let source = self.around_block(&room.rings[layers.len()], room.plane, top, first);
         let stride = room.last[0].len() / tail.outputs;
         let [one, two] = room.last.as_mut_slice() else { return };
-        // SAFETY: those of the processor are taken where it has them.
-        unsafe { blocks::tail::<T>(*proof, tail, source, count, stride, [one, two]) }
+        // SAFETY: as in `run`.
+        unsafe { blocks::tail(*proof, tail, source, count, stride, [one, two]) }
     }
 
     /// Row `y` of the last layer's result, row `i` of its block, to the picture.

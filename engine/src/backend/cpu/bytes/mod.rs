@@ -34,22 +34,11 @@ const LANES: usize = 16;
 /// Bytes of the rings of a strip: half of a second-level cache of 1 MiB.
 const RINGS: usize = 1 << 19;
 
-/// What multiplies bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Products {
-    /// Vectors, a row at a time.
-    Vectors,
-    /// The processor's tiles, two rows at a time.
-    Tiles,
-    /// The same in plain code.
-    #[cfg(test)]
-    Emulated,
-}
-
 /// A luma network in its integer form.
 pub struct Bytes {
     proof: Avx512,
-    products: Products,
+    /// Whether tiles are multiplied, two rows at a time, or vectors, a row at a time.
+    tiles: bool,
     scale: usize,
     head: Head,
     layers: Vec<Layer>,
@@ -62,22 +51,24 @@ impl Bytes {
     /// None for a network that has no integer form, and on other instruction sets.
     pub fn new(isa: Isa, network: &Network) -> Option<Self> {
         let Level::Avx512(proof) = isa.0 else { return None };
-        Self::with(proof, if proof.amx() { Products::Tiles } else { Products::Vectors }, network)
+        Self::with(proof, proof.amx(), network)
     }
 
-    /// As with tiles, which are computed without the processor's.
+    /// As where there are tiles; where there are none, their instructions are trapped.
     #[cfg(test)]
-    pub fn emulated(isa: Isa, network: &Network) -> Option<Self> {
+    pub fn with_tiles(isa: Isa, network: &Network) -> Option<Self> {
         let Level::Avx512(proof) = isa.0 else { return None };
-        Self::with(proof, Products::Emulated, network)
+        if Avx512::detect_amx().is_none() {
+            tiles::trap::install();
+        }
+        Self::with(proof, true, network)
     }
 
-    fn with(proof: Avx512, products: Products, network: &Network) -> Option<Self> {
+    fn with(proof: Avx512, tiles: bool, network: &Network) -> Option<Self> {
         let Quantized { head, body, tail, skip } = network.quantized().filter(|_| proof.vnni())?;
-        let tiles = products != Products::Vectors;
         Some(Self {
             proof,
-            products,
+            tiles,
             scale: network.scale,
             head: Head::new(&head),
             layers: body.iter().map(|conv| Layer::body(conv, tiles)).collect(),
@@ -92,7 +83,7 @@ impl Bytes {
     /// Whether it is likely to be faster here than a Winograd convolution, which has half as many products, of twice the
     /// bits, and many sums besides (with 32 channels: 105 in place of 88 ms for 1280x720 on a Zen 4).
     pub fn pays(&self) -> bool {
-        self.products == Products::Tiles || self.head.outputs() <= LANES || pace::multiplies_as_it_adds(self.proof)
+        self.tiles || self.head.outputs() <= LANES || pace::multiplies_as_it_adds(self.proof)
     }
 
     /// Layers but the first: as many pixels at the edges of a cell are garbage in the last one's result.
@@ -102,7 +93,7 @@ impl Bytes {
 
     /// Rows that are computed at a time.
     fn block(&self) -> usize {
-        if self.products == Products::Vectors { 1 } else { blocks::BLOCK }
+        if self.tiles { blocks::BLOCK } else { 1 }
     }
 
     /// Channels of each layer's result but the last's; of each are kept the rows that a block of the next layer looks at.
