@@ -181,6 +181,7 @@ pub unsafe fn body(
             let added = [Added { row: std::ptr::null(), ratio: std::ptr::null() }; BLOCK];
             all_groups(weights, source, count, &BodyEnd::<false> { layer, added, plane, out });
         }
+        tiles::release();
     }
 }
 
@@ -205,6 +206,7 @@ pub unsafe fn tail(
     unsafe {
         tiles::shape(layer.outputs);
         all_groups(weights, source, count, &end);
+        tiles::release();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::blocks::{self, BLOCK};
-use super::{Bytes, LANES, QUAD, kernels, tiles};
+use super::{Bytes, LANES, QUAD, kernels};
 use crate::backend::cpu::line::Buffer;
 use crate::frame::convert::Rows;
 use crate::tensor::Tensor;
@@ -101,10 +101,6 @@ impl Cell<'_> {
                     self.layer(layer, top..top + block as isize, room);
                 }
             }
-        }
-        if self.network.tiles {
-            // SAFETY: networks that use tiles are made where the processor has them.
-            unsafe { tiles::release() }
         }
     }
 
@@ -216,7 +212,7 @@ impl Cell<'_> {
         let added = added.map(|(held, ratio)| (ys.map(|y| &held.row(y, plane)[QUAD * MARGIN..]), ratio));
         let rows = ys.map(|y| after[0].place(y, plane).start);
         let target = blocks::Target { ring: &mut after[0].rows.as_mut_slice()[QUAD * MARGIN..], rows };
-        // SAFETY: as in `run`.
+        // SAFETY: networks that use tiles are made where the processor has them.
         unsafe {
             blocks::body(self.network.proof, &self.network.layers[layer - 1], source, added, count, target);
         }
@@ -254,7 +250,7 @@ impl Cell<'_> {
         let source = self.around_block(&room.rings[layers.len()], room.plane, top, first);
         let stride = room.last[0].len() / tail.outputs;
         let [one, two] = room.last.as_mut_slice() else { return };
-        // SAFETY: as in `run`.
+        // SAFETY: networks that use tiles are made where the processor has them.
         unsafe { blocks::tail(*proof, tail, source, count, stride, [one, two]) }
     }
 
