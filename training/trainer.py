@@ -15,6 +15,7 @@ import fold
 from grow import grow
 from networks import Luma, build
 from quick import quicken
+from recolour import to_luma
 from soap import Soap
 from weights import load_network
 
@@ -171,11 +172,13 @@ def optimiser(name, parameters, rate):
 
 
 def adopt(model, path):
-    """Starts `model` from another network: of another scale, or a smaller luma."""
+    """Starts `model` from another network: of another scale or of colours, or a smaller luma."""
     donor = load_network(path)[0]
     if isinstance(model, Luma) and donor.head.out_channels < model.head.out_channels:
         return grow(model, donor)
-    own = model.state_dict()
+    own, theirs = model.state_dict(), donor.state_dict()
+    if (donor.channels, model.channels) == (3, 1):
+        theirs = to_luma(theirs)
     # All but the tail has the same shape at every scale.
-    own.update({n: t for n, t in donor.state_dict().items() if own[n].shape == t.shape})
+    own.update({n: t for n, t in theirs.items() if own[n].shape == t.shape})
     model.load_state_dict(own)

@@ -22,8 +22,9 @@ import train
 import trainer as trainer_module
 import weights
 from grow import grow
-from networks import PRESETS, Luma, build_preset, parameters
+from networks import PRESETS, Luma, build, build_preset, parameters
 from networks.dlsn import make_rotations
+from recolour import to_luma
 from soap import Soap
 from trainer import Trainer
 
@@ -176,6 +177,22 @@ def test_grown_network_repeats_the_smaller():
     wider = build_preset("luma-l", 2)
     grow(wider, skip)
     torch.testing.assert_close(wider(x), skip(x))
+
+
+def test_network_of_y_repeats_that_of_colours_on_grey():
+    family, params = parameters("sdan-small", 2)
+    params |= {"blocks": 1}
+    colours, luma = (build(family, params | {"colors": n}, 2) for n in (3, 1))
+    luma.load_state_dict(to_luma(colours.state_dict()))
+
+    def y(picture):
+        shares = torch.tensor(pictures.LUMA_WEIGHTS).float()
+        return torch.einsum("c,bchw->bhw", shares, picture)[:, None] + 16 / 255
+
+    grey = torch.rand(1, 1, 48, 50).expand(-1, 3, -1, -1)
+    # One module and the convolutions around it look 14 pixels far.
+    inner = (..., slice(40, -40), slice(40, -40))
+    torch.testing.assert_close(luma(y(grey))[inner], y(colours(grey))[inner])
 
 
 def test_authors_dlsn_file():
