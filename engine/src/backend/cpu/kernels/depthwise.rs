@@ -1,12 +1,15 @@
 //! Depth-wise convolution of any kernel and dilation, and what DLGSANet and SDAN do with its result at once.
 //!
-//! Tile: one channel by 4 vectors, enough sums to hide the latency of a multiply-add. Bound: loads, one and a bit for each multiply-add.
+//! Tile: one channel by 4 vectors, enough sums to hide the latency of a multiply-add. Bound: multiply-adds and what brings
+//! their pixels into place: a load each, or, in kernels of 3 to 7 taps side by side, a turn of two vectors that are there.
+
+#![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::math::gelu;
-use crate::backend::cpu::simd::Simd;
+use crate::backend::cpu::simd::{MAX_TILE, Simd};
 use crate::network::DepthwiseConv;
 
 /// What becomes of a depth-wise convolution's value v.
@@ -51,8 +54,9 @@ kernel! {
             let target = &mut out[c * line.stride..][..line.stride];
             tiles!(4, [4, 1], S::LANES, 0..line.width, |x, N| {
                 let at = line.left + x;
+                // GELU keeps busy what turns vectors, so all taps are loaded.
                 // SAFETY: `check` has compared all sizes.
-                let (a, b): ([S::V; N], [S::V; N]) = unsafe { (tile(s, taps, p, c, at), tile(s, taps, p, c + half, at)) };
+                let (a, b): ([S::V; N], [S::V; N]) = unsafe { (far(s, taps, p, c, at), far(s, taps, p, c + half, at)) };
                 gate(s, a, b, at, target);
             });
         }
@@ -69,9 +73,67 @@ fn check(taps: &Taps<'_>, p: &DepthwiseConv) {
 }
 
 /// # Safety
-/// What `check` checks; `at` is that of a pixel of the line, and `N - 1` vectors more begin at pixels too.
+/// What `check` checks; `at` is that of a pixel of the line at a multiple of a vector, and `N - 1` vectors more begin at pixels
+/// too.
 #[inline(always)]
 unsafe fn tile<S: Simd, const N: usize>(s: S, taps: Taps<'_>, p: &DepthwiseConv, c: usize, at: usize) -> [S::V; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (p.kernel_w, p.dilation) {
+            (3, 1) => near::<S, N, 3>(s, taps, p, c, at),
+            (5, 1) => near::<S, N, 5>(s, taps, p, c, at),
+            (7, 1) => near::<S, N, 7>(s, taps, p, c, at),
+            _ => far(s, taps, p, c, at),
+        }
+    }
+}
+
+/// Rows of `K` taps side by side.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn near<S: Simd, const N: usize, const K: usize>(
+    s: S,
+    taps: Taps<'_>,
+    p: &DepthwiseConv,
+    c: usize,
+    at: usize,
+) -> [S::V; N] {
+    let mut sums = [s.splat(p.bias[c]); N];
+    let lines = &taps.pointers()[c * p.kernel_h..][..p.kernel_h];
+    let weights = &p.weight[c * p.kernel_h * K..][..p.kernel_h * K];
+    for (&line, weights) in lines.iter().zip(weights.as_chunks::<K>().0) {
+        let mut vectors = [s.splat(0.0); MAX_TILE + 2];
+        for n in 0..N + 2 {
+            // SAFETY: a kernel of more than one tap has a margin, which is a vector wide, and beyond the last vector that a pixel
+            // begins there is another (`Line::new`).
+            vectors[n] = unsafe { s.load(line.add(at + n * S::LANES - S::LANES)) };
+        }
+        macro_rules! taps {
+            ($($distance:literal)*) => {$(
+                if $distance + K as isize / 2 >= 0 && $distance <= K as isize / 2 {
+                    let weight = s.splat(weights[($distance + K as isize / 2) as usize]);
+                    for n in 0..N {
+                        let around = [vectors[n], vectors[n + 1], vectors[n + 2]];
+                        // SAFETY: as in `far`.
+                        let v = unsafe { s.beside::<$distance>(line.add(at + n * S::LANES), around) };
+                        sums[n] = s.fma(v, weight, sums[n]);
+                    }
+                }
+            )*};
+        }
+        taps!(-3 -2 -1 0 1 2 3);
+    }
+    sums
+}
+
+/// Any kernel.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn far<S: Simd, const N: usize>(s: S, taps: Taps<'_>, p: &DepthwiseConv, c: usize, at: usize) -> [S::V; N] {
     let reach = p.dilation * (p.kernel_w / 2);
     let mut sums = [s.splat(p.bias[c]); N];
     let lines = &taps.pointers()[c * p.kernel_h..][..p.kernel_h];

@@ -51,6 +51,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count` values must be readable at `from`.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::V;
+    /// The vector `D` values, 3 at the most, beside `from`, where the vectors to the left, at `from` and to the right are there
+    /// already: it is loaded, or made of those, where loads across cache lines would hold up multiply-adds.
+    ///
+    /// # Safety
+    /// `LANES` values must be readable there.
+    #[inline(always)]
+    unsafe fn beside<const D: isize>(self, from: *const f32, _around: [Self::V; 3]) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { self.load(from.offset(D)) }
+    }
     /// Stores a vector; no alignment is needed.
     ///
     /// # Safety
