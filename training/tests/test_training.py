@@ -17,6 +17,7 @@ import crops
 import export
 import fold
 import pictures
+import soup
 import stream
 import train
 import trainer as trainer_module
@@ -193,6 +194,21 @@ def test_network_of_y_repeats_that_of_colours_on_grey():
     # One module and the convolutions around it look 14 pixels far.
     inner = (..., slice(40, -40), slice(40, -40))
     torch.testing.assert_close(luma(y(grey))[inner], y(colours(grey))[inner])
+
+
+def test_soup_is_the_mean_of_one_network(tmp_path, monkeypatch):
+    states = [build_preset("luma-s", 2).state_dict() for _ in range(2)]
+    kept = {"family": "luma", "params": parameters("luma-s", 2)[1], "scale": 2, "flavour": None}
+    for name, state in zip("ab", states):
+        torch.save(kept | {"average": state}, tmp_path / f"{name}.pt")
+    files = [str(tmp_path / f"{name}.pt") for name in "ab"]
+    monkeypatch.setattr(sys, "argv", ["soup.py", *files, "--out", str(tmp_path / "c.pt")])
+    soup.main()
+    found = weights.load_network(tmp_path / "c.pt")[0].state_dict()
+    torch.testing.assert_close(found["head.weight"],
+                               (states[0]["head.weight"] + states[1]["head.weight"]) / 2)
+    with pytest.raises(SystemExit, match="different"):
+        soup.mean([kept | {"average": states[0]}, kept | {"scale": 3, "average": states[1]}])
 
 
 def test_authors_dlsn_file():
