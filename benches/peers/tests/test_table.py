@@ -82,10 +82,10 @@ class Guards(unittest.TestCase):
         for isa in machine.ISAS:
             env = machine.environment(2, isa, Path("cache"))
             wide = "AVX512" in env["ONEDNN_MAX_CPU_ISA"]
-            self.assertEqual(env["SRUP_CPU"].startswith("avx512"), wide)
+            self.assertEqual(env["SRUP_CPU"].startswith(("avx512", "amx")), wide)
             self.assertEqual(env["ATEN_CPU_CAPABILITY"], "avx512" if wide else "avx2")
             vnni = "VNNI" in env["ONEDNN_MAX_CPU_ISA"] or "AMX" in env["ONEDNN_MAX_CPU_ISA"]
-            self.assertEqual(env["SRUP_CPU"].endswith(("vnni", "bf16")), vnni)
+            self.assertEqual(env["SRUP_CPU"].endswith(("vnni", "amx")), vnni)
             self.assertEqual(env["DNNL_MAX_CPU_ISA"], env["ONEDNN_MAX_CPU_ISA"])
         with mock.patch.dict("os.environ", clear=True):
             self.assertNotIn("SRUP_CPU", machine.environment(2, None, Path("cache")))

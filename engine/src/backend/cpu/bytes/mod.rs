@@ -3,8 +3,8 @@
 //!
 //! As in `chain` a frame is cut into strips of columns and bands of rows, and every layer keeps no more rows than the next
 //! one looks at; here a step is one row, or two with tiles, and layer l is l rows behind the first. All layers of a cell
-//! compute the same columns. What lies beyond the cell is garbage that grows by a pixel a layer from its edges inward, so a cell is that much
-//! wider than its part of the result. Sums are exact: nothing depends on the cells.
+//! compute the same columns. What lies beyond the cell is garbage that grows by a pixel a layer from its edges inward, so a
+//! cell is that much wider than its part of the result. Sums are exact: nothing depends on the cells.
 
 mod blocks;
 mod cell;

@@ -112,7 +112,7 @@ unsafe fn near<S: Simd, const N: usize, const K: usize>(
         }
         macro_rules! taps {
             ($($distance:literal)*) => {$(
-                if $distance + K as isize / 2 >= 0 && $distance <= K as isize / 2 {
+                if isize::abs($distance) <= K as isize / 2 {
                     let weight = s.splat(weights[($distance + K as isize / 2) as usize]);
                     for n in 0..N {
                         let around = [vectors[n], vectors[n + 1], vectors[n + 2]];
