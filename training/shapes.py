@@ -1,6 +1,6 @@
 """Trains shapes of SDAN for the same time each, one after the other, and measures what each gives.
 
-    python shapes.py --data PHOTOS --minutes 6 --out FOLDER SET5 SET14
+    python shapes.py --data PHOTOS --minutes 4 --out FOLDER SET5 SET14
 
 Shapes that FOLDER already has a finished training of are only measured.
 """
@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+import crops
 import pictures
-from evaluate import enlarge, run
+from evaluate import run
 from metrics import psnr, shave
 from networks import build, parameters
 from weights import load_network
@@ -27,7 +27,6 @@ SHAPES = {
     "narrower and deeper": ("sdan-small", {"dim": 24, "blocks": 8}),
     "without channel norm": ("sdan-small", {"norm": False}),
     "smaller large kernels": ("sdan-small", {"lka": [[3, 5, 1], [3, 5, 2]]}),
-    "less distilled": ("sdan-small", {"distill": 8}),
     "Y only": ("sdan-small", {"colors": 1}),
     "sdan": ("sdan", {}),
     "sdan, wider and shallower": ("sdan", {"dim": 72, "blocks": 4}),
@@ -40,7 +39,7 @@ def parser():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("folders", nargs="+", help="folders of originals to measure on")
     p.add_argument("--data", required=True, help="folder of training pictures")
-    p.add_argument("--minutes", type=float, default=6, help="length of each training")
+    p.add_argument("--minutes", type=float, default=4, help="length of each training")
     p.add_argument("--out", required=True, type=Path, help="folder for the checkpoints")
     p.add_argument("--only", action="append", help="the name of a shape (may be repeated)")
     return p
@@ -67,27 +66,16 @@ def cost(name):
     return sum(p.numel() for _, p in every), adds
 
 
-def colors(model, small):
-    """R, G and B of a picture enlarged; where the network makes Y only, the rest is Lanczos's."""
-    found = enlarge(model, small)
-    if model.channels == 3:
-        return found.round()
-    size = (small.width * model.scale, small.height * model.scale)
-    others = np.asarray(small.resize(size, Image.LANCZOS), np.float64)
-    # As much on all three changes Y by that and nothing else.
-    full = found - pictures.luma(others)[..., None]
-    return (others + full * 255 / 219).round().clip(0, 255)
-
-
 def quality(path, folder):
-    """Mean PSNR of Y, and of R, G and B together."""
+    """Mean PSNR of Y, and of R, G and B together; colours that a network lacks are Lanczos's."""
     model, _ = load_network(path)
     scale, scores = model.scale, []
     for file in pictures.find(folder):
         picture = pictures.read(file, scale)
         small = pictures.reduce(picture, scale)
+        whole = crops.picture(model, small, scale)
         pairs = [(run(model, small), pictures.luma(picture)),
-                 (colors(model, small), np.asarray(picture, np.float64))]
+                 (np.asarray(whole, np.float64), np.asarray(picture, np.float64))]
         scores.append([psnr(shave(a, scale), shave(b, scale)) for a, b in pairs])
     return np.mean(scores, 0)
 

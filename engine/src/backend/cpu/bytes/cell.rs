@@ -54,7 +54,7 @@ impl Room {
             Ring { rows: Buffer::zeros(depth * planes * plane), planes, depth }
         };
         Self {
-            rings: network.rings().map(|channels| ring(channels, network.block() + 2)).collect(),
+            rings: network.rings().map(|channels| ring(channels, network.seen())).collect(),
             held: network.held().map(|rows| ring(network.head.outputs(), rows)),
             plane,
             pixels: std::array::from_fn(|_| vec![0.0; pixels]),

@@ -96,7 +96,12 @@ impl Bytes {
         if self.tiles { blocks::BLOCK } else { 1 }
     }
 
-    /// Channels of each layer's result but the last's; of each are kept the rows that a block of the next layer looks at.
+    /// Rows of a layer's result that a block of the next one's looks at: as many are kept.
+    fn seen(&self) -> usize {
+        self.block() + 2
+    }
+
+    /// Channels of each layer's result but the last's.
     fn rings(&self) -> impl Iterator<Item = usize> {
         std::iter::once(self.head.outputs()).chain(self.layers.iter().map(|layer| layer.outputs))
     }
@@ -109,7 +114,7 @@ impl Bytes {
     /// The most pixels of a strip's width, a multiple of a vector's.
     fn strip(&self) -> usize {
         let held = self.held().map_or(0, |rows| rows * self.head.outputs());
-        let pixel = self.rings().sum::<usize>() * (self.block() + 2) + held;
+        let pixel = self.rings().sum::<usize>() * self.seen() + held;
         (RINGS / pixel).next_multiple_of(LANES)
     }
 
