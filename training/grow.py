@@ -1,11 +1,12 @@
-"""Starts a luma network as a smaller trained one (after Net2Net, Chen et al. 2016).
+"""Starts a network as a smaller trained one (after Net2Net, Chen et al. 2016).
 
-The donor's channels are carried through the first channels of the larger network. No feature is
-negative, so layers the donor lacks pass them on unchanged by a kernel of one tap. All other
-channels start at random and reach the result only as training finds a use for them.
+Luma: the donor's channels are carried through the first channels of the larger network. No
+feature is negative, so layers the donor lacks pass them on unchanged by a kernel of one tap. All
+other channels start at random and reach the result only as training finds a use for them.
 """
 
 import torch
+import torch.nn.functional as F
 
 QUIET = 0.05  # weight of fresh head channels where the head's skip would show them at once
 
@@ -40,3 +41,12 @@ def grow(model, donor):
     if model.scale == donor.scale:
         model.tail.weight[:, ends] = donor.tail.weight
         model.tail.bias.copy_(donor.tail.bias)
+
+
+def deepen(state, channels):
+    """Weights of an SDAN for one of more blocks, whose outputs have `channels` in all.
+
+    The sum over the blocks does not hear the new ones until training finds a use for them.
+    """
+    fuse = state["fuse.weight"]
+    return state | {"fuse.weight": F.pad(fuse, (0, 0, 0, 0, 0, channels - fuse.shape[1]))}

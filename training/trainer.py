@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 import fold
-from grow import grow
-from networks import Luma, build
+from grow import deepen, grow
+from networks import Luma, Sdan, build
 from quick import quicken
 from recolour import to_luma
 from soap import Soap
@@ -172,13 +172,15 @@ def optimiser(name, parameters, rate):
 
 
 def adopt(model, path):
-    """Starts `model` from another network: of another scale or of colours, or a smaller luma."""
+    """Starts `model` from another network: of another scale or of colours, or a smaller one."""
     donor = load_network(path)[0]
     if isinstance(model, Luma) and donor.head.out_channels < model.head.out_channels:
         return grow(model, donor)
     own, theirs = model.state_dict(), donor.state_dict()
     if (donor.channels, model.channels) == (3, 1):
         theirs = to_luma(theirs)
+    if isinstance(model, Sdan) and len(donor.blocks) < len(model.blocks):
+        theirs = deepen(theirs, model.fuse.in_channels)
     # All but the tail has the same shape at every scale.
     own.update({n: t for n, t in theirs.items() if own[n].shape == t.shape})
     model.load_state_dict(own)

@@ -22,7 +22,7 @@ import stream
 import train
 import trainer as trainer_module
 import weights
-from grow import grow
+from grow import deepen, grow
 from networks import PRESETS, Luma, build, build_preset, parameters
 from networks.dlsn import make_rotations
 from recolour import to_luma
@@ -178,6 +178,14 @@ def test_grown_network_repeats_the_smaller():
     wider = build_preset("luma-l", 2)
     grow(wider, skip)
     torch.testing.assert_close(wider(x), skip(x))
+
+
+def test_deeper_network_repeats_the_shallower():
+    family, params = parameters("sdan-small", 2)
+    shallow, deep = (build(family, params | {"blocks": n}, 2) for n in (1, 3))
+    x = torch.rand(1, 3, 9, 8)
+    deep.load_state_dict(deep.state_dict() | deepen(shallow.state_dict(), deep.fuse.in_channels))
+    torch.testing.assert_close(deep(x), shallow(x))
 
 
 def test_network_of_y_repeats_that_of_colours_on_grey():
