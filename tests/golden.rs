@@ -1,7 +1,7 @@
 //! Every golden vector of the development data, on every backend that this machine has.
 
 use srup_engine::backend;
-use srup_engine::golden::{Golden, Tolerance};
+use srup_engine::golden::Golden;
 use srup_engine::{BackendKind, Precision};
 
 fn all_pass_on(kind: BackendKind, precision: Precision) {
@@ -16,7 +16,7 @@ fn all_pass_on(kind: BackendKind, precision: Precision) {
         }
         checked += 1;
         let golden = Golden::open(&path).unwrap();
-        let tolerance = Tolerance::of(kind, precision, &golden.family);
+        let tolerance = golden.tolerance(backend.as_ref(), precision).unwrap();
         match golden.check(backend.as_ref(), precision) {
             Ok(found) if found.passes(tolerance) => {}
             other => failures.push(format!("{}: {other:?}, allowed {tolerance:?}", path.display())),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use srup_engine::backend::{self, Backend};
-use srup_engine::golden::{Golden, Tolerance};
+use srup_engine::golden::Golden;
 use srup_engine::{BackendKind, Error, Precision};
 
 /// Runs golden vectors through a backend and compares with the outputs stored in them.
@@ -66,7 +66,7 @@ fn run(args: &Args) -> Result<bool, String> {
 
 fn check(file: &Path, args: &Args, backend: &dyn Backend) -> Result<(String, bool), Error> {
     let golden = Golden::open(file)?;
-    let tolerance = Tolerance::of(args.backend, args.precision, &golden.family);
+    let tolerance = golden.tolerance(backend, args.precision)?;
     let found = golden.check(backend, args.precision)?;
     let line = format!("{:>10.2e} {:>10.0e} {:>9.2}", found.max_error, tolerance.max_error, found.psnr);
     Ok((line, found.passes(tolerance)))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ptx_standin::harness;
-use srup_engine::golden::{Golden, Tolerance};
+use srup_engine::golden::Golden;
 use srup_engine::{BackendKind, Precision, backend};
 
 /// Those that the backend has kernels for.
@@ -20,7 +20,7 @@ fn check(folder: &Path) {
         }
         let golden = Golden::open(&path).unwrap();
         for precision in [Precision::F16, Precision::Auto] {
-            let tolerance = Tolerance::of(BackendKind::Cuda, precision, &golden.family);
+            let tolerance = golden.tolerance(backend.as_ref(), precision).unwrap();
             checked += 1;
             match golden.check(backend.as_ref(), precision) {
                 Ok(found) if found.passes(tolerance) => {

@@ -41,6 +41,15 @@ impl Isa {
         all
     }
 
+    /// All, and AMX besides where a handler can stand for what this processor lacks of it: slow, but the same instructions.
+    #[cfg(test)]
+    pub(super) fn all_and_amx() -> Vec<Self> {
+        let mut all = Self::all();
+        #[cfg(target_arch = "x86_64")]
+        all.extend(Avx512::trap_amx().map(|proof| Self(Level::Avx512(proof))));
+        all
+    }
+
     /// The strongest, or the one that the environment variable `SRUP_CPU` names.
     ///
     /// # Errors
@@ -84,6 +93,15 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(proof) => proof.bf16(),
+            _ => false,
+        }
+    }
+
+    /// Whether it multiplies tiles, of bytes or bf16.
+    pub const fn tiles(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(proof) => proof.amx(),
             _ => false,
         }
     }

@@ -61,7 +61,7 @@ pub struct Prepared {
 impl Prepared {
     /// Prepares a network for frames of that size and that many threads, with 1x1 convolutions in bf16 where asked for.
     pub fn new((isa, bfloat): (Isa, bool), threads: usize, network: &Network, (height, width): (usize, usize)) -> Self {
-        let program = Program::new(network, height, width, bfloat);
+        let program = Program::new(network, height, width, bfloat.then_some(isa));
         let layout = Layout::new(&program, threads);
         Self { name: network.name.clone(), isa, program, layout, height, width }
     }

@@ -1,5 +1,6 @@
 //! Takes blocks apart into operations on rows, and the few that need a whole frame.
 
+use super::dispatch::Isa;
 use super::fuse::Fused;
 use super::kernels::bfloat::BfloatConv;
 use super::kernels::conv::PackedConv;
@@ -180,8 +181,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Takes a network apart; its 1x1 convolutions are computed in bf16 where that is asked for.
-    pub fn new(network: &Network, height: usize, width: usize, bfloat: bool) -> Self {
+    /// Takes a network apart; its 1x1 convolutions are computed in bf16 where an instruction set is named for that.
+    pub fn new(network: &Network, height: usize, width: usize, bfloat: Option<Isa>) -> Self {
         let mut b = Lowering { program: Self::default(), step: 0, map: vec![usize::MAX; network.values], bfloat };
         b.map[0] = b.value(network.channels, height, width);
         let import = Op { step: 0, kernel: Kernel::Row(RowKernel::Import), inputs: vec![], output: Some(b.map[0]) };
@@ -213,8 +214,8 @@ struct Lowering {
     step: usize,
     /// The value that stands for each value of the network.
     map: Vec<usize>,
-    /// Whether bf16 is asked for.
-    bfloat: bool,
+    /// What computes in bf16, where that is asked for.
+    bfloat: Option<Isa>,
 }
 
 impl Lowering {
@@ -248,7 +249,7 @@ impl Lowering {
         if p.kernel == 3 && p.cin.min(p.cout) >= MANY {
             return self.row(RowKernel::Vertical(Vertical::new(p), p.activation, None), inputs, p.cout);
         }
-        if let Some(packed) = BfloatConv::new(p).filter(|_| self.bfloat) {
+        if let Some(packed) = self.bfloat.and_then(|isa| BfloatConv::new(p, isa)) {
             return self.row(RowKernel::Bfloat(packed, p.activation, None), inputs, p.cout);
         }
         self.direct_conv(p, inputs)

@@ -1,13 +1,13 @@
 //! Networks on any processor: f32 or integers, several threads, instruction sets chosen at run time.
 //!
-//! A chain of convolutions, as the luma networks are, has engines of its own (`chain`, `bytes`). Any other network is taken apart
+//! A chain of convolutions, as the luma networks are, has engines of its own (`chain`, `direct`). Any other network is taken apart
 //! into operations on rows (`lower`); those that follow each other run together over a band of rows, so that what one makes
 //! is still in the cache when the next reads it (`plan`, `segment`). Every operation is written once and compiled for each
 //! instruction set (`kernels`, `dispatch`). No pixel's value depends on the division into bands or on the number of threads.
 
-#[cfg(target_arch = "x86_64")]
-mod bytes;
 mod chain;
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod dispatch;
 mod engine;
 mod fuse;
@@ -24,6 +24,8 @@ mod segment;
 mod simd;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,6 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::chain::Chain;
+#[cfg(target_arch = "x86_64")]
+use self::direct::Direct;
 use self::dispatch::Isa;
 use self::engine::{Engine, Prepared, Room};
 pub use self::profile::{Cost, Profile};
@@ -40,7 +44,7 @@ use crate::Error;
 use crate::frame::VideoInfo;
 use crate::frame::convert::{PlaneRows, Rows};
 use crate::model::Model;
-use crate::network::{Block, Network};
+use crate::network::{Block, Network, Step};
 use crate::tensor::Tensor;
 
 /// The CPU backend.
@@ -141,18 +145,19 @@ impl Cpu {
     }
 
     fn prepare(&self, network: &Network, size: (usize, usize), numbers: Numbers) -> Ready {
-        let chain = match numbers {
+        let luma = match numbers {
             Numbers::Integers => integers(self.isa, network),
-            Numbers::Floats | Numbers::Bfloats => {
-                Chain::floats(self.isa, network).map(|chain| Arc::new(chain) as Arc<dyn RowNetwork>)
-            }
+            Numbers::Bfloats => bfloats(self.isa, network),
+            Numbers::Floats => shared(Chain::floats(self.isa, network)),
         };
-        let chain = chain.map(Ready::Rows);
-        chain.unwrap_or_else(|| {
-            let threads = self.pool.current_num_threads();
-            let bfloat = numbers == Numbers::Bfloats;
-            Ready::Program(Arc::new(Prepared::new((self.isa, bfloat), threads, network, size)))
-        })
+        luma.map_or_else(
+            || {
+                let threads = self.pool.current_num_threads();
+                let bfloat = numbers == Numbers::Bfloats;
+                Ready::Program(Arc::new(Prepared::new((self.isa, bfloat), threads, network, size)))
+            },
+            Ready::Rows,
+        )
     }
 
     /// The numbers for a network. Integers must be asked for unless they were measured to be as good, on pictures of 8 bits.
@@ -160,7 +165,7 @@ impl Cpu {
         let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
         match precision {
             Precision::Auto if eight_bits && network.integers_are_as_good() => Ok(Numbers::Integers),
-            Precision::Bf16 if self.isa.bf16() && bfloats_help(network) => Ok(Numbers::Bfloats),
+            Precision::Bf16 if bfloats_help(self.isa, network) => Ok(Numbers::Bfloats),
             Precision::Auto | Precision::F32 | Precision::Bf16 => Ok(Numbers::Floats),
             Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),
             Precision::Int8 if !network.activations.is_empty() => Ok(Numbers::Integers),
@@ -193,10 +198,22 @@ impl Cpu {
 /// A luma network in integers; None where it has no such form.
 fn integers(isa: Isa, network: &Network) -> Option<Arc<dyn RowNetwork>> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(bytes) = bytes::Bytes::new(isa, network).filter(bytes::Bytes::pays) {
-        return Some(Arc::new(bytes));
+    if let Some(bytes) = Direct::bytes(isa, network).filter(Direct::pays) {
+        return shared(Some(bytes));
     }
-    Some(Arc::new(Chain::integers(isa, network)?))
+    shared(Chain::integers(isa, network))
+}
+
+/// A luma network in bf16; None where that has no form of its own.
+fn bfloats(isa: Isa, network: &Network) -> Option<Arc<dyn RowNetwork>> {
+    #[cfg(target_arch = "x86_64")]
+    return shared(Direct::bfloats(isa, network));
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+fn shared(network: Option<impl RowNetwork + 'static>) -> Option<Arc<dyn RowNetwork>> {
+    network.map(|network| Arc::new(network) as _)
 }
 
 fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
@@ -291,9 +308,9 @@ fn has_eight_bits(input: &VideoInfo) -> bool {
     input.format.bits() == 8
 }
 
-/// Whether bf16 makes a network faster, and does it no harm: Winograd's convolutions are as fast in f32, and hash codes tell
-/// apart what is very near.
-fn bfloats_help(network: &Network) -> bool {
-    network.luma().is_none()
-        && !network.steps.iter().any(|step| matches!(step.block, Block::GlobalLearnableAttention(_)))
+/// Whether bf16 makes a network faster, and does it no harm: Winograd's convolutions are as fast in f32 as any but those by
+/// tiles, and hash codes tell apart what is very near.
+fn bfloats_help(isa: Isa, network: &Network) -> bool {
+    let hashes = |step: &Step| matches!(step.block, Block::GlobalLearnableAttention(_));
+    if network.luma().is_some() { isa.tiles() } else { isa.bf16() && !network.steps.iter().any(hashes) }
 }

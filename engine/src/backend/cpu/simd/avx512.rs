@@ -12,7 +12,7 @@ pub struct Avx512 {
     vnni: bool,
     /// And BF16.
     bf16: bool,
-    /// And tiles of bytes.
+    /// And tiles of bytes and of BF16.
     amx: bool,
 }
 
@@ -43,6 +43,14 @@ impl Avx512 {
         Self::detect_bf16().filter(|_| has_tiles() && may_use_tiles()).map(|proof| Self { amx: true, ..proof })
     }
 
+    /// With tiles whose instructions a handler carries out; None where the processor has them, or lacks VNNI or BF16.
+    #[cfg(test)]
+    pub fn trap_amx() -> Option<Self> {
+        let proof = Self::detect_bf16().filter(|_| Self::detect_amx().is_none())?;
+        crate::backend::cpu::tiles::trap::install();
+        Some(Self { amx: true, ..proof })
+    }
+
     /// Whether there is VNNI.
     pub const fn vnni(self) -> bool {
         self.vnni
@@ -53,15 +61,15 @@ impl Avx512 {
         self.bf16
     }
 
-    /// Whether there are tiles of bytes (AMX).
+    /// Whether there are tiles of bytes and of BF16 (AMX).
     pub const fn amx(self) -> bool {
         self.amx
     }
 }
 
-/// AMX-TILE and AMX-INT8 in leaf 7, and their state among those that the system saves.
+/// AMX-BF16, AMX-TILE and AMX-INT8 in leaf 7, and their state among those that the system saves.
 fn has_tiles() -> bool {
-    const TILES: u32 = 1 << 24 | 1 << 25;
+    const TILES: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     const STATES: u64 = 1 << 17 | 1 << 18;
     // SAFETY: the bit that `xgetbv` needs is asked for first.
     __cpuid_count(7, 0).edx & TILES == TILES

@@ -5,13 +5,10 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{BfloatConv, OUTPUTS, WIDE};
+use super::{BfloatConv, LANES, OUTPUTS, WIDE};
 use crate::backend::cpu::kernels::conv::{After, store};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
-
-/// Pixels of a vector.
-const LANES: usize = 16;
 
 /// # Safety
 /// What [`super::conv`] checks; the scratch begins on a cache line.
@@ -107,12 +104,12 @@ unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512
     }
 }
 
-/// Two vectors rounded to bf16, a pixel of the first beside one of the second.
+/// Two vectors of pixels rounded to bf16, one of the first beside one of the second.
 ///
 /// # Safety
 /// The instructions are there.
 #[inline(always)]
-unsafe fn side_by_side(first: __m512, second: __m512) -> __m512i {
+pub unsafe fn side_by_side(first: __m512, second: __m512) -> __m512i {
     // The lower half of what is rounded is the first vector.
     const TURN: [u16; 32] = {
         let mut turn = [0; 32];

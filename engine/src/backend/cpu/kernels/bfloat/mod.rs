@@ -1,30 +1,42 @@
-//! 1x1 convolution in bf16, sums in f32, by the dot product of pairs: twice the multiply-adds of f32.
+//! 1x1 convolution in bf16, sums in f32: by the dot product of pairs, with twice the multiply-adds of f32, or by products of
+//! tiles (AMX), with sixteen times as many.
 //!
 //! Some pixels of all channels are rounded to bf16, two channels of a pixel side by side, and stay in the first-level cache
-//! over all output channels. Tile: 8 output channels by 3 vectors of pixels. Bound: multiply-adds.
+//! over all output channels. Vectors' tile: 8 output channels by 3 vectors of pixels. Bound: multiply-adds, with AMX what goes
+//! before and after them.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
+#[cfg(target_arch = "x86_64")]
+pub use self::avx512::side_by_side;
 use super::conv::{After, check_after};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{GROUP, MAX_LANES};
 use crate::network::Conv;
 
-/// Output channels of a tile.
+/// Output channels that vectors compute together.
 const OUTPUTS: usize = 2 * GROUP;
-/// Vectors of pixels of a tile.
+/// Output channels of a tile.
+const TILE: usize = 16;
+/// Pixels of a vector.
+const LANES: usize = 16;
+/// Vectors of pixels that are computed together.
 const WIDE: usize = 3;
 
-/// Weights in the order in which tiles read them.
+/// Weights in the order in which vectors or tiles read them.
 #[derive(Clone, Debug)]
 pub struct BfloatConv {
     /// Channels in.
     pub cin: usize,
     /// Channels out.
     pub cout: usize,
-    /// `[cout / 8][cin / 2][8]`, two bf16 each, filled up with zeros.
+    /// Whether tiles are multiplied, or vectors.
+    tiles: bool,
+    /// Two bf16 each, filled up with zeros: `[cout / 8][cin / 2][8]`, in tiles `[cout / 16][steps][16][cin / 2 / steps]`.
     weight: Vec<u32>,
     /// `[cout]`, filled up likewise.
     bias: Vec<f32>,
@@ -32,20 +44,27 @@ pub struct BfloatConv {
 
 impl BfloatConv {
     /// Rounds the weights of a block; None where a dot product would be of one channel only, or the kernel is another.
-    pub fn new(p: &Conv) -> Option<Self> {
+    pub fn new(p: &Conv, isa: Isa) -> Option<Self> {
         if p.kernel != 1 || p.cin < 2 {
             return None;
         }
-        let (pairs, groups) = (p.cin.div_ceil(2), p.cout.div_ceil(OUTPUTS));
-        let mut weight = vec![0; groups * pairs * OUTPUTS];
+        let (pairs, tiles) = (p.cin.div_ceil(2), isa.tiles());
+        // Pairs that are multiplied at a time, how many times, and by how many outputs.
+        let (together, steps, outputs) = match pairs.div_ceil(TILE) {
+            steps if tiles => (pairs.div_ceil(steps), steps, TILE),
+            _ => (1, pairs, OUTPUTS),
+        };
+        let groups = p.cout.div_ceil(outputs);
+        let mut weight = vec![0; groups * steps * together * outputs];
         for (i, w) in p.weight.iter().enumerate() {
             let (o, c) = (i / p.cin, i % p.cin);
             let bits = u32::from(half::bf16::from_f32(*w).to_bits());
-            weight[(o / OUTPUTS * pairs + c / 2) * OUTPUTS + o % OUTPUTS] |= bits << (c % 2 * 16);
+            let place = (o / outputs * steps + c / 2 / together) * outputs + o % outputs;
+            weight[place * together + c / 2 % together] |= bits << (c % 2 * 16);
         }
         let mut bias = p.bias.clone();
-        bias.resize(groups * OUTPUTS, 0.0);
-        Some(Self { cin: p.cin, cout: p.cout, weight, bias })
+        bias.resize(groups * outputs, 0.0);
+        Some(Self { cin: p.cin, cout: p.cout, tiles, weight, bias })
     }
 
     fn pairs(&self) -> usize {
@@ -54,6 +73,11 @@ impl BfloatConv {
 
     /// Values of scratch that the kernel needs.
     pub fn scratch(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if self.tiles {
+            let (pairs, steps) = tiles::steps(self.pairs());
+            return tiles::SUMS + tiles::WIDE * pairs * steps * LANES;
+        }
         self.pairs() * WIDE * MAX_LANES
     }
 }
@@ -66,11 +90,19 @@ pub fn conv(isa: Isa, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, scratch:
     assert!(taps.len() == p.cin && scratch.len() >= p.scratch(), "the input has its channels, and there is room");
     assert!(out.len() >= p.cout * taps.line().stride, "the output has room for all channels");
     check_after(after, taps, p.cout);
+    let room = scratch.as_mut_ptr();
     match isa.0 {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512(proof) if proof.bf16() => {
-            // SAFETY: all sizes have been compared, and there is a proof of the instructions.
-            unsafe { avx512::row(proof, taps, p, after, scratch.as_mut_ptr().cast(), out) }
+            // SAFETY: all sizes have been compared, and there is a proof of the instructions; weights are in tiles only where
+            // there are tiles.
+            unsafe {
+                if p.tiles {
+                    tiles::row(proof, taps, p, after, room.cast(), out);
+                } else {
+                    avx512::row(proof, taps, p, after, room.cast(), out);
+                }
+            }
         }
         _ => panic!("{} has no products of bf16", isa.name()),
     }
@@ -87,11 +119,9 @@ mod tests {
 
     #[test]
     fn sums_are_those_of_rounded_values() {
-        let Some(isa) = Isa::all().into_iter().find(|isa| isa.bf16()) else {
-            println!("skipped: this processor has no BF16");
-            return;
-        };
-        for (cin, cout, width) in [(2, 1, 1), (3, 5, 17), (48, 104, 33), (33, 24, 95), (7, 9, 160)] {
+        let all = Isa::all_and_amx().into_iter().filter(|isa| isa.bf16());
+        let sizes = [(2, 1, 1), (3, 5, 17), (48, 104, 33), (33, 24, 95), (7, 9, 160), (83, 16, 32), (96, 33, 48)];
+        for (isa, (cin, cout, width)) in all.flat_map(|isa| sizes.map(|size| (isa, size))) {
             let weight = noise(cin * cout, 3);
             let conv = Conv { cin, cout, kernel: 1, weight, bias: noise(cout, 4), activation: Activation::None };
             let line = Line::new(width, 1);
@@ -100,7 +130,7 @@ mod tests {
             let mut taps = TapRoom::default();
             let mut table = taps.start(cin, line, &zeros);
             table.row(0, 1, &x);
-            let packed = BfloatConv::new(&conv).unwrap();
+            let packed = BfloatConv::new(&conv, isa).unwrap();
             let mut out = vec![0.0; cout * line.stride];
             let mut scratch = Buffer::zeros(packed.scratch());
             let after = After::from(Activation::None);
@@ -110,7 +140,7 @@ mod tests {
                 let product = |c: usize| round(line.pixels(&x, c)[i]) * round(conv.weight[o * cin + c]);
                 let truth = f64::from(conv.bias[o]) + (0..cin).map(product).sum::<f64>();
                 let found = f64::from(line.pixels(&out, o)[i]);
-                assert!((found - truth).abs() < 1e-5, "{cin} {cout} {width}: {found}, not {truth}");
+                assert!((found - truth).abs() < 1e-5, "{cin} {cout} {width} {}: {found}, not {truth}", isa.name());
             }
         }
     }
@@ -125,7 +155,9 @@ mod tests {
             bias: vec![0.0],
             activation: Activation::None,
         };
-        assert!(BfloatConv::new(&conv(1, 1)).is_none() && BfloatConv::new(&conv(4, 3)).is_none());
-        assert!(BfloatConv::new(&conv(2, 1)).is_some());
+        for isa in Isa::all_and_amx() {
+            assert!(BfloatConv::new(&conv(1, 1), isa).is_none() && BfloatConv::new(&conv(4, 3), isa).is_none());
+            assert!(BfloatConv::new(&conv(2, 1), isa).is_some());
+        }
     }
 }

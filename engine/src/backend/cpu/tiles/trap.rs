@@ -4,18 +4,18 @@
 use std::cell::RefCell;
 use std::sync::Once;
 
-use super::{ROW, ROWS};
+use super::{ROW, ROWS, Shape};
 
 type Tile = [[u8; ROW]; ROWS];
 
 /// What a thread's tiles hold.
 struct State {
-    /// Rows of each tile; 0 where tiles are not in use.
-    rows: [usize; 8],
+    /// Of each tile; no rows where tiles are not in use.
+    shapes: [Shape; 8],
     tiles: [Tile; 8],
 }
 
-const FREE: State = State { rows: [0; 8], tiles: [[[0; ROW]; ROWS]; 8] };
+const FREE: State = State { shapes: [Shape(0, 0); 8], tiles: [[[0; ROW]; ROWS]; 8] };
 
 thread_local! {
     static STATE: RefCell<State> = const { RefCell::new(FREE) };
@@ -135,50 +135,80 @@ impl State {
                 // SAFETY: the instruction reads these bytes, too.
                 let shapes = unsafe { (from as *const [u8; 64]).read() };
                 assert_eq!(shapes[0], 1, "the only palette");
-                assert!((0..8).all(|tile| shapes[16 + 2 * tile] == ROW as u8), "rows are whole");
-                *self = State { rows: std::array::from_fn(|tile| usize::from(shapes[48 + tile])), ..FREE };
+                let shape = |tile: usize| Shape(shapes[48 + tile].into(), shapes[16 + 2 * tile].into());
+                *self = State { shapes: std::array::from_fn(shape), ..FREE };
+                let possible = |Shape(rows, bytes)| rows <= ROWS && bytes <= ROW && bytes.is_multiple_of(4);
+                assert!(self.shapes.into_iter().all(possible), "tiles have shapes that there are");
             }
             (0x49, 0, None) => *self = FREE,
             (0x49, 3, None) => {
-                self.used(i.reg);
+                self.shape(i.reg);
                 self.tiles[i.reg] = [[0; ROW]; ROWS];
             }
             (0x4b, 3, Some((from, stride))) => {
-                for row in 0..self.used(i.reg) {
+                let Shape(rows, bytes) = self.shape(i.reg);
+                self.tiles[i.reg] = [[0; ROW]; ROWS];
+                for row in 0..rows {
                     // SAFETY: as above.
-                    self.tiles[i.reg][row] = unsafe { ((from + row * stride) as *const [u8; ROW]).read() };
+                    let read = unsafe { std::slice::from_raw_parts((from + row * stride) as *const u8, bytes) };
+                    self.tiles[i.reg][row][..bytes].copy_from_slice(read);
                 }
             }
             (0x4b, 2, Some((to, stride))) => {
-                for row in 0..self.used(i.reg) {
+                let Shape(rows, bytes) = self.shape(i.reg);
+                for row in 0..rows {
                     // SAFETY: the instruction writes these bytes, too.
-                    unsafe { ((to + row * stride) as *mut [u8; ROW]).write(self.tiles[i.reg][row]) };
+                    let written = unsafe { std::slice::from_raw_parts_mut((to + row * stride) as *mut u8, bytes) };
+                    written.copy_from_slice(&self.tiles[i.reg][row][..bytes]);
                 }
             }
-            (0x5e, 2, None) => self.multiply(i.reg, i.rm, i.vvvv),
+            (0x5e, 2, None) => self.multiply(i.reg, i.rm, i.vvvv, add_bytes),
+            (0x5c, 2, None) => self.multiply(i.reg, i.rm, i.vvvv, add_bfloats),
             _ => return None,
         }
         Some(i.length)
     }
 
-    fn used(&self, tile: usize) -> usize {
-        assert!(self.rows[tile] > 0, "tiles have a shape before they are used");
-        self.rows[tile]
+    fn shape(&self, tile: usize) -> Shape {
+        assert!(self.shapes[tile].0 > 0, "tiles have a shape before they are used");
+        self.shapes[tile]
     }
 
-    /// Bytes with a sign times bytes without.
-    fn multiply(&mut self, sums: usize, signed: usize, plain: usize) {
-        assert_eq!((self.used(sums), 4 * self.used(plain)), (self.used(signed), ROW), "shapes fit");
-        for row in 0..self.rows[sums] {
-            for column in 0..ROW / 4 {
-                let weights = self.tiles[signed][row];
-                let product = |k: usize| {
-                    i32::from(weights[k].cast_signed()) * i32::from(self.tiles[plain][k / 4][4 * column + k % 4])
-                };
-                let added: i32 = (0..ROW).map(product).sum();
-                let sum = &mut self.tiles[sums][row].as_chunks_mut::<4>().0[column];
-                *sum = i32::from_le_bytes(*sum).wrapping_add(added).to_le_bytes();
+    /// `add` gets a sum, four bytes, and what lies in four of the weights and of the pixels, again and again.
+    fn multiply(&mut self, sums: usize, weights: usize, pixels: usize, add: impl Fn(&mut [u8; 4], &[[[u8; 4]; 2]])) {
+        let (Shape(rows, width), Shape(outputs, depth)) = (self.shape(sums), self.shape(weights));
+        let Shape(lines, columns) = self.shape(pixels);
+        assert!(rows == outputs && depth == 4 * lines && width == columns, "shapes fit");
+        for row in 0..rows {
+            let weights = self.tiles[weights][row];
+            for column in 0..columns / 4 {
+                let both = |k: usize| [weights.as_chunks::<4>().0[k], self.tiles[pixels][k].as_chunks::<4>().0[column]];
+                let all: [_; ROWS] = std::array::from_fn(both);
+                add(&mut self.tiles[sums][row].as_chunks_mut::<4>().0[column], &all[..lines]);
             }
         }
     }
+}
+
+/// Bytes with a sign times bytes without.
+fn add_bytes(sum: &mut [u8; 4], all: &[[[u8; 4]; 2]]) {
+    let products = all.iter().flat_map(|[w, p]| w.iter().zip(p));
+    let added: i32 = products.map(|(w, p)| i32::from(w.cast_signed()) * i32::from(*p)).sum();
+    *sum = i32::from_le_bytes(*sum).wrapping_add(added).to_le_bytes();
+}
+
+/// Two bf16 each: the products of the first of both are summed up, and those of the second, then both to the sum. Numbers
+/// below the smallest normal one count as zero.
+fn add_bfloats(sum: &mut [u8; 4], all: &[[[u8; 4]; 2]]) {
+    let flushed = |v: f32| if v.is_subnormal() { 0.0 } else { v };
+    let value =
+        |pair: [u8; 4], i: usize| flushed(f32::from_bits(u32::from_le_bytes([0, 0, pair[2 * i], pair[2 * i + 1]])));
+    let mut halves = [0.0_f32; 2];
+    for [w, p] in all {
+        for (i, half) in halves.iter_mut().enumerate() {
+            *half = flushed(value(*w, i).mul_add(value(*p, i), *half));
+        }
+    }
+    let before = flushed(f32::from_le_bytes(*sum));
+    *sum = flushed(before + flushed(halves[0] + halves[1])).to_le_bytes();
 }

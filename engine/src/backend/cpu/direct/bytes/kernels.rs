@@ -5,16 +5,17 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::layer::{BODY, FAR, Head, Layer, TAIL, TAPS};
-use super::{LANES, QUAD};
-use crate::backend::cpu::simd::{Avx512, Simd as _};
+use super::layer::{FAR, Layer, TAIL};
+use crate::backend::cpu::direct::head::{TOGETHER, WIDE};
+use crate::backend::cpu::direct::{LANE, LANES, TAPS};
+use crate::backend::cpu::simd::Avx512;
 use crate::network::LIMIT;
 
+/// Channels that lie side by side, those of one product.
+pub const QUAD: usize = 4;
 /// Bytes of a vector.
-const VECTOR: usize = LANES * QUAD;
-/// The most vectors of pixels that are computed together: 24 sums, with what they are made of, fill the registers.
-const WIDE: usize = 3;
-/// The same for the last layer, which computes fewer outputs together.
+const VECTOR: usize = LANES * LANE;
+/// The most vectors of pixels of the last layer that are computed together, as it computes fewer outputs together.
 const WIDEST: usize = 6;
 
 /// The three rows that a row of a layer is made of, each from the pixel to the left of the first on.
@@ -28,97 +29,29 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// Where to read, checked for `count` pixels of `inputs` groups of channels.
     fn checked(&self, inputs: usize, count: usize) -> [*const u8; 3] {
-        let needed = (inputs - 1) * self.plane + (count.next_multiple_of(LANES) + 2) * QUAD;
+        let needed = (inputs - 1) * self.plane + (count.next_multiple_of(LANES) + 2) * LANE;
         assert!(self.rows.iter().all(|row| row.len() >= needed), "the pixels lie in their rows");
         self.rows.map(<[u8]>::as_ptr)
     }
 }
 
-/// Runs `$body` with a constant `$V` for pixels `$x..`: `$most` vectors at a time, at the end as many as are left.
-macro_rules! blocks {
-    ($count:expr, $most:ident, $x:ident, [$($rest:literal)+], |$V:ident| $body:expr) => {
-        let mut $x = 0;
-        while $x + $most * LANES <= $count {
-            const $V: usize = $most;
-            $body;
-            $x += $most * LANES;
-        }
-        match ($count - $x).div_ceil(LANES) {
-            $($rest => {
-                const $V: usize = $rest;
-                $body
-            })+
-            _ => {}
-        }
-    };
-}
-
-/// A row of the first layer: `count` pixels from the three rows around it, which begin one pixel to the left.
-pub fn head(_: Avx512, head: &Head, rows: [&[f32]; 3], count: usize, plane: usize, out: &mut [u8]) {
-    let needed = count.next_multiple_of(LANES);
-    assert!(rows.iter().all(|row| row.len() >= needed + 2), "the rows hold the pixels");
-    assert!(out.len() >= (head.outputs() / QUAD - 1) * plane + needed * QUAD, "the result fits its row");
-    let rows = rows.map(<[f32]>::as_ptr);
-    // SAFETY: there is a proof of the instructions, and room, as checked above.
-    unsafe { head_row(head, rows, count, plane, out.as_mut_ptr()) }
-}
-
+/// Bytes of the first layer's sums.
+///
 /// # Safety
-/// The instructions are there; up to whole vectors, and two pixels more, can be read, whole vectors be written.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn head_row(head: &Head, rows: [*const f32; 3], count: usize, plane: usize, out: *mut u8) {
-    for (group, weights) in head.weights.as_chunks::<{ TAPS * BODY }>().0.iter().enumerate() {
-        let bias = &head.bias[group * BODY..];
-        // SAFETY: the caller's promise.
-        unsafe {
-            let out = out.add(group * BODY / QUAD * plane);
-            blocks!(count, WIDE, x, [1 2 3], |V| head_block::<V>(weights, bias, rows, x, plane, out));
-        }
-    }
-}
-
-/// # Safety
-/// As for [`head_row`]; there is a bias for every output.
+/// The instructions are there; `V` vectors can be written of two lines.
 #[inline(always)]
-unsafe fn head_block<const V: usize>(
-    weights: &[f32; TAPS * BODY],
-    bias: &[f32],
-    rows: [*const f32; 3],
-    x: usize,
-    plane: usize,
-    out: *mut u8,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut sums = [[_mm512_setzero_ps(); V]; BODY];
-        for o in 0..BODY {
-            for v in 0..V {
-                sums[o][v] = _mm512_set1_ps(bias[o]);
-            }
-        }
-        for tap in 0..TAPS {
-            let from = rows[tap / 3].add(x + tap % 3);
-            let mut pixels = [_mm512_setzero_ps(); V];
-            for v in 0..V {
-                pixels[v] = _mm512_loadu_ps(from.add(v * LANES));
-            }
-            for o in 0..BODY {
-                let weight = _mm512_set1_ps(weights[tap * BODY + o]);
-                for v in 0..V {
-                    sums[o][v] = _mm512_fmadd_ps(pixels[v], weight, sums[o][v]);
-                }
-            }
-        }
-        // There is no bound to what comes in.
-        let most = _mm512_set1_ps(LIMIT.into());
-        for q in 0..BODY / QUAD {
-            for v in 0..V {
+pub unsafe fn hold<const V: usize>(sums: &[[__m512; V]; TOGETHER], plane: usize, out: *mut u8) {
+    for q in 0..TOGETHER / QUAD {
+        for v in 0..V {
+            // SAFETY: the caller's promise.
+            unsafe {
+                // There is no bound to what comes in.
+                let most = _mm512_set1_ps(LIMIT.into());
                 let mut quad = [_mm512_setzero_si512(); QUAD];
                 for i in 0..QUAD {
                     quad[i] = _mm512_cvtps_epi32(_mm512_min_ps(sums[q * QUAD + i][v], most));
                 }
-                let to = out.add(q * plane + x * QUAD + v * VECTOR);
-                _mm512_storeu_si512(to.cast(), pack(quad));
+                _mm512_storeu_si512(out.add(q * plane + v * VECTOR).cast(), pack(quad));
             }
         }
     }
@@ -134,7 +67,7 @@ pub fn body(
     out: &mut [u8],
 ) {
     let (planes, plane) = (layer.outputs / QUAD, source.plane);
-    let needed = (planes - 1) * plane + count.next_multiple_of(LANES) * QUAD;
+    let needed = (planes - 1) * plane + count.next_multiple_of(LANES) * LANE;
     assert!(out.len() >= needed, "the result fits its row");
     let rows = source.checked(layer.inputs, count);
     let out = out.as_mut_ptr();
@@ -173,10 +106,10 @@ unsafe fn body_row<const ADD: bool>(
     // SAFETY: the caller's promise.
     unsafe {
         blocks!(count, WIDE, x, [1 2 3], |V| {
-            for first in (0..layer.outputs).step_by(BODY) {
-                let at = first / QUAD * plane + x * QUAD;
+            for first in (0..layer.outputs).step_by(TOGETHER) {
+                let at = first / QUAD * plane + x * LANE;
                 let added = Added { row: added.row.wrapping_add(at), ratio: added.ratio };
-                let sums = sums::<BODY, V>(layer, first, rows, plane, x);
+                let sums = sums::<TOGETHER, V>(layer, first, rows, plane, x);
                 finish::<V, ADD>(&sums, layer, first, added, plane, out.add(at));
             }
         });
@@ -210,7 +143,7 @@ unsafe fn sums<const O: usize, const V: usize>(
         for input in 0..layer.inputs {
             for row in 0..3 {
                 for tap in 0..3 {
-                    let from = rows[row].add(input * plane + (x + tap) * QUAD);
+                    let from = rows[row].add(input * plane + (x + tap) * LANE);
                     let mut pixels = [_mm512_setzero_si512(); V];
                     for v in 0..V {
                         pixels[v] = _mm512_loadu_si512(from.add(v * VECTOR).cast());
@@ -229,21 +162,21 @@ unsafe fn sums<const O: usize, const V: usize>(
     }
 }
 
-/// Makes bytes of sums: of [`BODY`] outputs from `first` on, four to a plane.
+/// Makes bytes of sums: of [`TOGETHER`] outputs from `first` on, four to a plane.
 ///
 /// # Safety
 /// The instructions are there; `V` vectors can be read of two planes, if there is something to add, and be written.
 #[inline(always)]
 pub unsafe fn finish<const V: usize, const ADD: bool>(
-    sums: &[[__m512i; V]; BODY],
+    sums: &[[__m512i; V]; TOGETHER],
     layer: &Layer,
     first: usize,
     added: Added,
     plane: usize,
     out: *mut u8,
 ) {
-    let (factor, rest) = (&layer.factor[first..first + BODY], &layer.rest[first..first + BODY]);
-    for q in 0..BODY / QUAD {
+    let (factor, rest) = (&layer.factor[first..first + TOGETHER], &layer.rest[first..first + TOGETHER]);
+    for q in 0..TOGETHER / QUAD {
         for v in 0..V {
             // SAFETY: the caller's promise.
             unsafe {
@@ -337,68 +270,5 @@ unsafe fn tail_row(layer: &Layer, rows: [*const u8; 3], plane: usize, count: usi
                 }
             });
         }
-    }
-}
-
-/// A row of the picture from the rows of outputs that it is made of, one after the other: their pixels take turns, and to
-/// each the one of the input is added in which it lies. There is room in `row` for whole vectors.
-pub fn shuffle(proof: Avx512, planes: &[f32], scale: usize, input: &[f32], row: &mut [f32]) {
-    let stride = planes.len() / scale;
-    let whole = input.len().next_multiple_of(LANES);
-    assert!(stride >= whole && row.len() >= scale * whole, "the pixels fit the row");
-    // SAFETY: there is a proof of the instructions, and room, as checked above.
-    unsafe {
-        match scale {
-            2 => shuffle_row::<2>(proof, planes.as_ptr(), stride, input, row.as_mut_ptr()),
-            3 => shuffle_row::<3>(proof, planes.as_ptr(), stride, input, row.as_mut_ptr()),
-            _ => shuffle_row::<4>(proof, planes.as_ptr(), stride, input, row.as_mut_ptr()),
-        }
-    }
-}
-
-/// # Safety
-/// The instructions are there; whole vectors can be read from `S` planes, and `S` be written for each of the input.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn shuffle_row<const S: usize>(proof: Avx512, planes: *const f32, stride: usize, input: &[f32], row: *mut f32) {
-    for x in (0..input.len()).step_by(LANES) {
-        // SAFETY: the caller's promise; of the input nothing is read beyond its end.
-        unsafe {
-            let here = (1_u32 << (input.len() - x).min(LANES)) - 1;
-            let nearest = _mm512_maskz_loadu_ps(here as u16, input.as_ptr().add(x));
-            let mut sums = [_mm512_setzero_ps(); S];
-            for j in 0..S {
-                sums[j] = _mm512_add_ps(_mm512_loadu_ps(planes.add(j * stride + x)), nearest);
-            }
-            let to = row.add(S * x);
-            match sums[..] {
-                [a, b] => store_in_turns(proof, a, b, to),
-                [a, b, c, d] => {
-                    let ((ac, ac_high), (bd, bd_high)) = (proof.interleave(a, c), proof.interleave(b, d));
-                    store_in_turns(proof, ac, bd, to);
-                    store_in_turns(proof, ac_high, bd_high, to.add(2 * LANES));
-                }
-                _ => {
-                    for j in 0..S {
-                        let mut lanes = [0.0; LANES];
-                        _mm512_storeu_ps(lanes.as_mut_ptr(), sums[j]);
-                        for i in 0..LANES {
-                            *to.add(S * i + j) = lanes[i];
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// # Safety
-/// Two vectors are writable at `to`.
-#[inline(always)]
-unsafe fn store_in_turns(proof: Avx512, a: __m512, b: __m512, to: *mut f32) {
-    let (low, high) = proof.interleave(a, b);
-    // SAFETY: the caller's promise.
-    unsafe {
-        _mm512_storeu_ps(to, low);
-        _mm512_storeu_ps(to.add(LANES), high);
     }
 }

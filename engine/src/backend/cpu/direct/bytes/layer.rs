@@ -1,24 +1,17 @@
 //! A layer's weights as the kernels read them.
 
-use super::QUAD;
-use super::blocks::TileWeights;
-use crate::network::{Conv, IntegerConv};
+use super::kernels::QUAD;
+use crate::backend::cpu::direct::head::TOGETHER;
+use crate::backend::cpu::direct::products::TileWeights;
+use crate::backend::cpu::direct::{TAPS, padded};
+use crate::network::IntegerConv;
 
-/// Taps of a kernel.
-pub const TAPS: usize = 9;
-/// Outputs of a body layer, and of the first, that are computed together.
-pub const BODY: usize = 8;
 /// Outputs of the last layer that are computed together.
 pub const TAIL: usize = 4;
 
 /// Sums are added to the bits of this number, whose lowest one counts 1: so they become floats by themselves, this much too
 /// large. They stay below 2^22.
 pub const FAR: f32 = 1.5 * (1 << 23) as f32;
-
-/// Channels of a layer's result with those that fill up groups, of tiles, too.
-pub fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(2 * BODY)
-}
 
 /// A 3x3 convolution of bytes.
 pub struct Layer {
@@ -41,7 +34,7 @@ pub struct Layer {
 impl Layer {
     /// A layer in the middle.
     pub fn body(conv: &IntegerConv, tiles: bool) -> Self {
-        Self::new(conv, (BODY, padded(conv.cout)), tiles)
+        Self::new(conv, (TOGETHER, padded(conv.cout)), tiles)
     }
 
     /// The last layer.
@@ -69,7 +62,7 @@ impl Layer {
             factor,
             inputs,
             outputs,
-            tiles: tiles.then(|| TileWeights::new(conv, padded(conv.cin))),
+            tiles: tiles.then(|| TileWeights::new(&conv.weight, (conv.cout, conv.cin), padded(conv.cin))),
         }
     }
 
@@ -79,34 +72,5 @@ impl Layer {
     /// If the layer was made without.
     pub fn tiles(&self) -> &TileWeights {
         self.tiles.as_ref().expect("a layer that tiles compute was made for them")
-    }
-}
-
-/// A 3x3 convolution of one plane of f32.
-pub struct Head {
-    /// `[outputs / BODY][TAPS][BODY]`.
-    pub weights: Vec<f32>,
-    pub bias: Vec<f32>,
-}
-
-impl Head {
-    /// Of a convolution with one channel in.
-    pub fn new(conv: &Conv) -> Self {
-        assert!(conv.cin == 1 && conv.kernel == 3, "it begins with a plane");
-        let outputs = padded(conv.cout);
-        let mut weights = vec![0.0; outputs * TAPS];
-        for (o, kernel) in conv.weight.as_chunks::<TAPS>().0.iter().enumerate() {
-            for (tap, &weight) in kernel.iter().enumerate() {
-                weights[(o / BODY * TAPS + tap) * BODY + o % BODY] = weight;
-            }
-        }
-        let mut bias = conv.bias.clone();
-        bias.resize(outputs, 0.0);
-        Self { weights, bias }
-    }
-
-    /// Channels out, those that fill up groups included.
-    pub fn outputs(&self) -> usize {
-        self.bias.len()
     }
 }
