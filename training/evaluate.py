@@ -96,12 +96,14 @@ def main():
     p.add_argument("inputs", nargs="+", help="weights files or checkpoints, then folders")
     p.add_argument("--scale", type=int, help="scale, where no weights file gives it")
     p.add_argument("--precision", choices=precisions.NAMES, default="f32",
-                   help="f16: values rounded to it; int8: luma networks in integers")
-    p.add_argument("--record", action="store_true", help="write y_psnr or int8_loss into the files")
+                   help="f16: values rounded to it; bf16: what products read, as the CPU "
+                        "does; int8: luma networks in integers")
+    p.add_argument("--record", action="store_true",
+                   help="write y_psnr, bf16_loss or int8_loss into the files")
     p.add_argument("--threads", type=int)
     options = p.parse_args()
     if options.record and options.precision == "f16":
-        p.error("--record goes with --precision f32 or int8")
+        p.error("--record goes with --precision f32, bf16 or int8")
     if options.threads:
         torch.set_num_threads(options.threads)
 
@@ -111,7 +113,7 @@ def main():
         for path in files:
             loss = against_f32(path, folders, options.precision)
             if options.record:
-                weights.annotate(path, path, int8_loss=f"{loss:.3f}")
+                weights.annotate(path, path, **{f"{options.precision}_loss": f"{loss:.3f}"})
         return
     models = [(f, *load(f, "f32")) for f in files]
     for scale in sorted({int(m["scale"]) for *_, m in models} or {options.scale}):

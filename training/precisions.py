@@ -4,8 +4,9 @@ import torch
 from torch.nn import functional as F
 
 import quantized
+from networks import Luma
 
-NAMES = ("f32", "f16", "int8")
+NAMES = ("f32", "f16", "bf16", "int8")
 
 # Where few bits show first: in skies and shadows. A block whose mean is off is seen as a band.
 BLOCK = 64
@@ -16,15 +17,30 @@ def change(model, metadata, precision):
     if precision == "int8":
         return quantized.Quantized(model, quantized.steps(metadata))
     if precision == "f16":
-        round_inputs(model)
+        round_inputs(convolutions(model), torch.float16)
+    if precision == "bf16":
+        products = bfloat_products(model)
+        round_inputs(products, torch.bfloat16)
+        for layer in products:
+            layer.weight.data = layer.weight.bfloat16().float()
     return model
 
 
-def round_inputs(model):
-    """Rounds what each convolution reads to f16, as a GPU stores it; sums stay in f32."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].half().float(),))
+def convolutions(model):
+    return [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+
+
+def bfloat_products(model):
+    """The convolutions that the CPU computes in bf16: of luma all but the first, else the 1x1 ones."""
+    if isinstance(model, Luma):
+        return [*model.body, model.tail]
+    return [m for m in convolutions(model) if m.kernel_size == (1, 1) and m.in_channels > 1]
+
+
+def round_inputs(layers, type_):
+    """Rounds what convolutions read, as a GPU stores it; sums stay in f32."""
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(type_).float(),))
 
 
 def smooth():
@@ -45,7 +61,8 @@ def apart(model, other):
     """On smooth pictures: the largest difference in codes, and the largest of a block's mean."""
     codes = blocks = 0.0
     for picture in smooth():
-        made = [(f(picture / 255).clamp(0, 1) * 255).round() for f in (model, other)]
+        picture = picture.expand(-1, model.channels, -1, -1) / 255
+        made = [(f(picture).clamp(0, 1) * 255).round() for f in (model, other)]
         difference = made[1] - made[0]
         codes = max(codes, difference.abs().max().item())
         means = F.avg_pool2d(difference, BLOCK, BLOCK // 4)

@@ -1,9 +1,9 @@
 """The same layers in forms that a CPU trains faster; outputs, gradients and parameters are equal.
 
-For PyTorch's backward passes of dilated and of 1x1 convolutions are slow there, DLGSANet's
-dynamic filter moves a picture for each tap, and DLSN's scores pass through memory a dozen times.
-One thread of a Zen 3, a step on 48x48: SDAN-small (8 pictures) 0.96 to 0.61 s, DLGSANet-tiny (2)
-3.7 to 1.2 s, DLSN-light (2) 0.64 to 0.56 s.
+For PyTorch's backward passes of dilated and of 1x1 convolutions are slow there, and those of wide
+depth-wise kernels, DLGSANet's dynamic filter moves a picture for each tap, and DLSN's scores pass
+through memory a dozen times. One thread of a Zen 3, a step on 48x48: DLGSANet-tiny (2 pictures)
+3.7 to 1.2 s, DLSN-light (2) 0.64 to 0.56 s; of a Zen 4 in bf16, SDAN-small (8) 0.24 to 0.15 s.
 """
 
 import torch
@@ -23,6 +23,56 @@ class Pointwise(nn.Conv2d):
         return y.permute(0, 3, 1, 2)
 
 
+class DepthwiseFunction(torch.autograd.Function):
+    """Depth-wise convolution; oneDNN is slow at gradients of kernels of more than three columns."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        ctx.has_bias = bias is not None
+        padding = [size // 2 for size in weight.shape[2:]]
+        return F.conv2d(x, weight, bias, 1, padding, 1, len(weight))
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        height, width = weight.shape[2:]
+        of_x = convolution_backward(gradient, x, weight, [True, False, False])[0]
+        if height == 1:
+            turned = (t.transpose(2, 3).contiguous(memory_format=torch.channels_last)
+                      for t in (gradient, x, weight))
+            of_weight = of_column(*turned).transpose(2, 3)
+        elif width > 1:
+            near = F.pad(x, (width // 2,) * 2)
+            columns = (of_column(gradient, near[..., i:i + x.shape[3]], weight[..., i:i + 1])
+                       for i in range(width))
+            of_weight = torch.cat(list(columns), 3)
+        else:
+            of_weight = of_column(gradient, x, weight)
+        return of_x, of_weight, gradient.sum((0, 2, 3)) if ctx.has_bias else None
+
+
+def convolution_backward(gradient, x, weight, mask):
+    padding = [size // 2 for size in weight.shape[2:]]
+    return torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], len(weight), mask)
+
+
+def of_column(gradient, x, weight):
+    return convolution_backward(gradient, x, weight, [False, True, False])[1]
+
+
+class Depthwise(nn.Conv2d):
+    def forward(self, x):
+        return depthwise(x, self.weight, self.bias)
+
+
+def depthwise(x, weight, bias):
+    if torch.is_autocast_enabled("cpu"):
+        x = x.to(torch.get_autocast_dtype("cpu"))
+    return DepthwiseFunction.apply(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+
 class DilatedStrip(nn.Conv2d):
     """A dilated row or column of taps as a plain one over every `dilation`-th pixel."""
 
@@ -33,8 +83,7 @@ class DilatedStrip(nn.Conv2d):
         x = F.pad(x, (0, -length % step) if axis == 3 else (0, 0, 0, -length % step))
         parts = x.unflatten(axis, (-1, step)).movedim(axis + 1, 1)
         batch = parts.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        padding = [size // 2 for size in self.kernel_size]
-        y = F.conv2d(batch, self.weight, self.bias, 1, padding, 1, self.groups)
+        y = depthwise(batch, self.weight, self.bias)
         y = y.unflatten(0, parts.shape[:2]).movedim(1, axis + 1).flatten(axis, axis + 1)
         return y.narrow(axis, 0, length).contiguous(memory_format=torch.channels_last)
 
@@ -155,4 +204,6 @@ def quick_form(module):
         return Pointwise
     if max(module.dilation) > 1 and 1 in module.kernel_size:
         return DilatedStrip
+    if module.groups == module.in_channels > 1 and module.kernel_size[1] > 3:
+        return Depthwise
     return nn.Conv2d

@@ -10,7 +10,7 @@ PRESETS = {
     ),
     "sdan-small": (
         "sdan",
-        dict(dim=32, blocks=5, steps=2, distill=16, lka=[[3, 7, 1], [5, 7, 3]]),
+        dict(dim=48, blocks=2, steps=2, distill=16, lka=[[3, 5, 1], [5, 7, 2], [7, 9, 3]]),
     ),
     "dlgsanet-tiny": (
         "dlgsanet",

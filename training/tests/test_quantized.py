@@ -20,7 +20,7 @@ import pictures
 import precisions
 import quantized
 import weights
-from networks import Luma
+from networks import Luma, build, parameters
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -220,6 +220,22 @@ def test_f16_rounds_what_convolutions_read():
     codes = x.half().float()
     assert torch.equal(exact.head(codes), rounded.head(x))
     assert not torch.equal(exact.head(x), rounded.head(x))
+
+
+def test_bf16_rounds_what_products_of_the_cpu_read():
+    family, params = parameters("sdan-small", 2)
+    torch.manual_seed(3)
+    exact, other = (build(family, params | {"blocks": 1}, 2) for _ in range(2))
+    other.load_state_dict(exact.state_dict())
+    rounded = precisions.change(other, {}, "bf16")
+    x = torch.rand(1, 3, 9, 9)
+    assert torch.equal(exact.head(x), rounded.head(x))
+    far = (exact(x) - rounded(x)).abs().max()
+    assert 1e-6 < far < 1e-2
+    y = torch.rand(1, params["dim"], 4, 4)
+    codes, kernel = y.bfloat16().float(), exact.fuse.weight.bfloat16().float()
+    expected = torch.nn.functional.conv2d(codes, kernel, exact.fuse.bias)
+    torch.testing.assert_close(rounded.fuse(y), expected)
 
 
 def test_pictures_that_wake_nothing_leave_room():

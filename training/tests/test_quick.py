@@ -9,8 +9,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from networks import build_preset
-from quick import (DilatedStrip, Pointwise, QuickDynamicConv, QuickFilterMaker, QuickGlobalAttention,
-                   quicken)
+from quick import (Depthwise, DilatedStrip, Pointwise, QuickDynamicConv, QuickFilterMaker,
+                   QuickGlobalAttention, quicken)
 
 
 def results(model, x):
@@ -19,7 +19,7 @@ def results(model, x):
 
 
 @pytest.mark.parametrize("name, kinds", [
-    ("sdan-small", {Pointwise, DilatedStrip}),
+    ("sdan-small", {Pointwise, Depthwise, DilatedStrip}),
     ("dlgsanet-tiny", {Pointwise, QuickFilterMaker, QuickDynamicConv}),
     ("dlsn-light", {QuickGlobalAttention}),
     ("luma-s", set()),
