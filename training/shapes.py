@@ -21,13 +21,15 @@ from networks import build, parameters
 from weights import load_network
 
 # Parameters other than those of a preset.
+FIRST = {"dim": 32, "blocks": 5, "lka": [[3, 7, 1], [5, 7, 3]]}  # what sdan-small was at first
 SHAPES = {
     "sdan-small": ("sdan-small", {}),
-    "wider and shallower": ("sdan-small", {"dim": 48, "blocks": 2}),
-    "narrower and deeper": ("sdan-small", {"dim": 24, "blocks": 8}),
-    "without channel norm": ("sdan-small", {"norm": False}),
-    "smaller large kernels": ("sdan-small", {"lka": [[3, 5, 1], [3, 5, 2]]}),
-    "Y only": ("sdan-small", {"colors": 1}),
+    "first": ("sdan-small", FIRST),
+    "wider and shallower": ("sdan-small", FIRST | {"dim": 48, "blocks": 2}),
+    "narrower and deeper": ("sdan-small", FIRST | {"dim": 24, "blocks": 8}),
+    "without channel norm": ("sdan-small", FIRST | {"norm": False}),
+    "smaller large kernels": ("sdan-small", FIRST | {"lka": [[3, 5, 1], [3, 5, 2]]}),
+    "Y only": ("sdan-small", FIRST | {"colors": 1}),
     "sdan": ("sdan", {}),
     "sdan, wider and shallower": ("sdan", {"dim": 72, "blocks": 4}),
 }

@@ -163,6 +163,7 @@ impl<'w> Builder<'w> {
             parameters: self.parameters,
             activations: Vec::new(),
             integer_loss: None,
+            bfloat_loss: None,
             quality: None,
             flavour: None,
         })

@@ -75,7 +75,7 @@ mod tests {
         let expected = [
             ("luma-s", 7_632.0),
             ("luma-m", 47_520.0),
-            ("sdan-small", 77_700.0),
+            ("sdan-small", 80_560.0),
             ("sdan", 267_000.0),
             ("dlgsanet-tiny", 586_000.0),
             ("dlsn-light", 918_000.0),

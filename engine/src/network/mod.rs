@@ -63,6 +63,8 @@ pub struct Network {
     pub activations: Vec<Vec<f32>>,
     /// How many dB of Y-PSNR its integer form was measured to lose on Set5 or Set14, whichever is more.
     pub integer_loss: Option<f32>,
+    /// The same of bf16.
+    pub bfloat_loss: Option<f32>,
     /// Mean Y-PSNR on Set5 and Set14 in dB, as the file says that it was measured.
     pub quality: Option<f32>,
 }
@@ -78,6 +80,7 @@ impl Network {
         if let Some(Metadata { preset, scale }) = weights.metadata()? {
             let mut network = Self::build(source, preset, scale)?;
             network.read_integers(weights)?;
+            network.bfloat_loss = weights.number("bf16_loss")?;
             network.quality = weights.number("y_psnr")?;
             if let Some(flavour) = weights.field("flavour") {
                 network.name += &format!("-{flavour}");

@@ -143,9 +143,9 @@ impl Preset {
     /// The presets that have names, for that scale.
     pub fn named(scale: usize) -> Vec<(&'static str, Self)> {
         let luma = |width, depth, head_skip| Self::Luma(Luma { width, depth, head_skip });
-        let sdan = |dim, blocks, lka: &[[usize; 3]]| {
-            let lka = lka.iter().map(|&k| k.into()).collect();
-            Self::Sdan(Sdan { dim, blocks, steps: 2, distill: 16, lka })
+        let sdan = |blocks| {
+            let lka = [[3, 5, 1], [5, 7, 2], [7, 9, 3]].map(LargeKernel::from).to_vec();
+            Self::Sdan(Sdan { dim: 48, blocks, steps: 2, distill: 16, lka })
         };
         let dlgsanet = |groups| {
             let tlc_kernel = match scale {
@@ -171,8 +171,8 @@ impl Preset {
             ("luma-s", luma(16, 3, false)),
             ("luma-m", luma(32, 5, true)),
             ("luma-l", luma(48, 8, true)),
-            ("sdan-small", sdan(32, 5, &[[3, 7, 1], [5, 7, 3]])),
-            ("sdan", sdan(48, 9, &[[3, 5, 1], [5, 7, 2], [7, 9, 3]])),
+            ("sdan-small", sdan(2)),
+            ("sdan", sdan(9)),
             ("dlgsanet-tiny", dlgsanet(3)),
             ("dlgsanet-light", dlgsanet(4)),
             ("dlsn-light", dlsn(48, 3, 3, 3, 2, 1.0)),

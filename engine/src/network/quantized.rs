@@ -52,7 +52,7 @@ pub(crate) struct IntegerConv {
 /// What is wrong with a file whose `activations` cannot be used.
 const ACTIVATIONS: &str = "its metadata 'activations' are not a positive number for each channel of each layer but the last, \
                            or far too small for its weights; measure them again with training/calibrate.py";
-/// The most dB of Y-PSNR that integers may lose where they are taken unasked.
+/// The most dB of Y-PSNR that fewer bits may lose where they are taken unasked.
 const LOSS: f32 = 0.05;
 
 impl Network {
@@ -83,6 +83,11 @@ impl Network {
     /// Whether its integer form was measured to lose no more than 0.05 dB of Y-PSNR on Set5 and Set14.
     pub(crate) fn integers_are_as_good(&self) -> bool {
         !self.activations.is_empty() && self.integer_loss.is_some_and(|loss| loss <= LOSS)
+    }
+
+    /// The same of bf16.
+    pub(crate) fn bfloats_are_as_good(&self) -> bool {
+        self.bfloat_loss.is_some_and(|loss| loss <= LOSS)
     }
 
     /// The network in integers; None where it is no luma network, or the largest values of its layers are not known, or are

@@ -14,7 +14,7 @@ fn parameter_counts_are_those_of_the_authors_models() {
         ("luma-s", [7_700, 8_425, 9_440]),
         ("luma-m", [47_716, 49_161, 51_184]),
         ("luma-l", [168_484, 170_649, 173_680]),
-        ("sdan-small", [80_684, 85_019, 91_088]),
+        ("sdan-small", [82_412, 88_907, 98_000]),
         ("sdan", [275_052, 281_547, 290_640]),
         ("dlgsanet-tiny", [565_710, 572_205, 581_298]),
         ("dlgsanet-light", [745_188, 751_683, 760_776]),
@@ -146,6 +146,7 @@ fn wrong_metadata_say_what_is_wrong() {
     assert!(with("preset", r#"{"width":99999999999,"depth":1,"head_skip":true}"#).contains("width is"));
     assert!(with("y_psnr", "good").contains("its y_psnr is 'good', it must be a number"));
     assert!(with("int8_loss", "nan").contains("its int8_loss is 'nan'"));
+    assert!(with("bf16_loss", "").contains("its bf16_loss is ''"));
     let mut file = File::new();
     file.metadata.clear();
     assert!(file.error().contains("no metadata"), "{}", file.error());

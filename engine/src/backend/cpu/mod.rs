@@ -160,11 +160,15 @@ impl Cpu {
         )
     }
 
-    /// The numbers for a network. Integers must be asked for unless they were measured to be as good, on pictures of 8 bits.
+    /// The numbers for a network. Integers and bf16 must be asked for unless they were measured to be as good, on pictures of
+    /// 8 bits.
     fn numbers(&self, network: &Network, precision: Precision, eight_bits: bool) -> Result<Numbers, Error> {
         let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
         match precision {
             Precision::Auto if eight_bits && network.integers_are_as_good() => Ok(Numbers::Integers),
+            Precision::Auto if eight_bits && bfloats_help(self.isa, network) && network.bfloats_are_as_good() => {
+                Ok(Numbers::Bfloats)
+            }
             Precision::Bf16 if bfloats_help(self.isa, network) => Ok(Numbers::Bfloats),
             Precision::Auto | Precision::F32 | Precision::Bf16 => Ok(Numbers::Floats),
             Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),

@@ -66,6 +66,7 @@ fn single(block: Block, channels: usize, inputs: usize) -> Network {
         parameters: 0,
         activations: Vec::new(),
         integer_loss: None,
+        bfloat_loss: None,
         quality: None,
         flavour: None,
     }
@@ -310,14 +311,25 @@ fn bf16_is_near_f32_and_is_taken_where_it_helps() {
     for preset in small_presets() {
         let luma = matches!(preset, Preset::Luma(_));
         let plain = !matches!(preset, Preset::Luma(_) | Preset::Dlsn(_));
-        let network = Network::random(preset, 2, 7);
+        let mut network = Network::random(preset, 2, 7);
         let picture = &pictures(network.channels, 33, 25)[3];
-        let info = VideoInfo::new(PixelFormat::Rgb, 25, 33, Colour::default()).unwrap();
+        let info = |format| VideoInfo::new(format, 25, 33, Colour::default()).unwrap();
         for isa in Isa::all_and_amx() {
             let helps = plain && isa.bf16() || luma && isa.tiles();
             let (far, most) = far_in_bf16(isa, &network, picture);
-            let taken = Cpu::with_isa(isa, 1).unwrap().precision(&network, Precision::Bf16, &info).unwrap();
+            let cpu = Cpu::with_isa(isa, 1).unwrap();
+            let taken = cpu.precision(&network, Precision::Bf16, &info(PixelFormat::Rgb)).unwrap();
             assert_eq!(taken == Precision::Bf16, helps, "{} {}", network.name, isa.name());
+            for (loss, format, good) in [
+                (None, PixelFormat::Rgb, false),
+                (Some(0.05), PixelFormat::Rgb, true),
+                (Some(0.051), PixelFormat::Rgb, false),
+                (Some(0.0), PixelFormat::I420_10Le, false),
+            ] {
+                network.bfloat_loss = loss;
+                let taken = cpu.precision(&network, Precision::Auto, &info(format)).unwrap();
+                assert_eq!(taken == Precision::Bf16, helps && good, "{} {} {loss:?}", network.name, isa.name());
+            }
             assert_eq!(far > 0.0, helps, "{} {}", network.name, isa.name());
             assert!(far <= 0.02 * most, "{} {}: {far} of {most}", network.name, isa.name());
         }

@@ -45,7 +45,7 @@ fn assert_in_order(lowered: &Lowered<'_>) {
 
 #[test]
 fn sdan_is_two_operations_a_module_and_three_around_them() {
-    for (name, modules) in [("sdan-small", 5), ("sdan", 9)] {
+    for (name, modules) in [("sdan-small", 2), ("sdan", 9)] {
         let network = network(name, 3);
         let lowered = lower(&network).unwrap();
         assert_in_order(&lowered);
