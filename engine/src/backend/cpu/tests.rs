@@ -263,9 +263,11 @@ fn integers_are_the_same_to_the_bit_on_every_instruction_set() {
         let network = calibrated(&Luma { width, depth, head_skip }, 2 + i % 3);
         let sizes = if i < 2 { vec![(6, 1283), (1, 641), (5, 3001)] } else { SIZES.to_vec() };
         for (height, picture_width) in sizes {
-            for picture in pictures(1, height, picture_width) {
+            for (kind, picture) in pictures(1, height, picture_width).into_iter().enumerate() {
                 let truth = reference::Reference.run(&network, Precision::Int8, &picture).unwrap();
-                for isa in Isa::all_and_amx() {
+                // Where tiles are trapped they take their time: noise alone.
+                let all = if kind == 3 { Isa::all_and_amx() } else { Isa::all() };
+                for isa in all {
                     let ways = all_integers(isa, &network);
                     for (way, threads) in ways.iter().flat_map(|way| [(way, 1), (way, 3)]) {
                         let mut made = Tensor::zeros(1, truth.height, truth.width);
