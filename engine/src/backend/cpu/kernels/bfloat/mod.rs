@@ -20,11 +20,13 @@ use crate::network::Conv;
 
 /// Output channels that vectors compute together.
 const OUTPUTS: usize = 2 * GROUP;
-/// Output channels of a tile.
+/// Output channels of a tile, and the most pairs of channels that a product of tiles takes.
 const TILE: usize = 16;
+/// Tiles of outputs, and vectors of pixels, that tiles compute together.
+const SQUARE: usize = 2;
 /// Pixels of a vector.
 const LANES: usize = 16;
-/// Vectors of pixels that are computed together.
+/// Vectors of pixels that vectors compute together.
 const WIDE: usize = 3;
 
 /// Weights in the order in which vectors or tiles read them.
@@ -50,10 +52,7 @@ impl BfloatConv {
         }
         let (pairs, tiles) = (p.cin.div_ceil(2), isa.tiles());
         // Pairs that are multiplied at a time, how many times, and by how many outputs.
-        let (together, steps, outputs) = match pairs.div_ceil(TILE) {
-            steps if tiles => (pairs.div_ceil(steps), steps, TILE),
-            _ => (1, pairs, OUTPUTS),
-        };
+        let ((together, steps), outputs) = if tiles { (steps(pairs), TILE) } else { ((1, pairs), OUTPUTS) };
         let groups = p.cout.div_ceil(outputs);
         let mut weight = vec![0; groups * steps * together * outputs];
         for (i, w) in p.weight.iter().enumerate() {
@@ -73,13 +72,16 @@ impl BfloatConv {
 
     /// Values of scratch that the kernel needs.
     pub fn scratch(&self) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        if self.tiles {
-            let (pairs, steps) = tiles::steps(self.pairs());
-            return tiles::SUMS + tiles::WIDE * pairs * steps * LANES;
-        }
-        self.pairs() * WIDE * MAX_LANES
+        let (pairs, steps) = steps(self.pairs());
+        if self.tiles { (SQUARE * TILE + pairs * steps) * SQUARE * LANES } else { self.pairs() * WIDE * MAX_LANES }
     }
+}
+
+/// Pairs of channels that tiles multiply at a time, as many each time, and how many times: pairs that fill up the last are
+/// zeros.
+fn steps(pairs: usize) -> (usize, usize) {
+    let count = pairs.div_ceil(TILE);
+    (pairs.div_ceil(count), count)
 }
 
 /// A row: lines `[cin]` in, `[cout]` out.

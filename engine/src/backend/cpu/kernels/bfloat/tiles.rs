@@ -5,23 +5,11 @@
 use std::arch::x86_64::*;
 
 use super::avx512::side_by_side;
-use super::{BfloatConv, LANES};
+use super::{BfloatConv, LANES, SQUARE, steps};
 use crate::backend::cpu::kernels::conv::{After, store};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx512, GROUP};
 use crate::backend::cpu::tiles::{self, ROW, ROWS, Shape, TILE};
-
-/// Vectors of pixels, and tiles of outputs, that are computed together.
-pub const WIDE: usize = 2;
-/// Values of the sums of those.
-pub const SUMS: usize = WIDE * WIDE * ROWS * LANES;
-
-/// Pairs of channels that are multiplied at a time, as many each time, and how many times: pairs that fill up the last are
-/// zeros.
-pub fn steps(pairs: usize) -> (usize, usize) {
-    let count = pairs.div_ceil(ROWS);
-    (pairs.div_ceil(count), count)
-}
 
 /// # Safety
 /// What [`super::conv`] checks; the scratch begins on a cache line; there are tiles.
@@ -36,11 +24,11 @@ pub unsafe fn row(s: Avx512, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, r
         let mut x = 0;
         while x < line.width {
             if x + LANES < line.width {
-                block::<WIDE>(s, taps, p, after, x, room, out);
+                block::<SQUARE>(s, taps, p, after, x, room, out);
             } else {
                 block::<1>(s, taps, p, after, x, room, out);
             }
-            x += WIDE * LANES;
+            x += SQUARE * LANES;
         }
         tiles::release();
     }
@@ -64,16 +52,16 @@ unsafe fn block<const V: usize>(
     let groups = p.cout.div_ceil(ROWS);
     // SAFETY: the caller's promise.
     unsafe {
-        let pixels = room.add(WIDE * WIDE * TILE);
+        let pixels = room.add(SQUARE * SQUARE * TILE);
         round::<V>(taps, p, at, pixels);
         let mut group = 0;
         while group < groups {
             if group + 1 < groups {
-                products::<V, WIDE>(p, group, pixels, room);
+                products::<V, SQUARE>(p, group, pixels, room);
             } else {
                 products::<V, 1>(p, group, pixels, room);
             }
-            let (mut first, end) = (group * ROWS, p.cout.min((group + WIDE) * ROWS));
+            let (mut first, end) = (group * ROWS, p.cout.min((group + SQUARE) * ROWS));
             while first < end {
                 let from = room.cast::<f32>().add((first - group * ROWS) * V * LANES);
                 let bias = &p.bias[first..first + GROUP];
@@ -87,7 +75,7 @@ unsafe fn block<const V: usize>(
                 store(s, sums, after, first..end.min(first + GROUP), (taps.line(), at), out);
                 first += GROUP;
             }
-            group += WIDE;
+            group += SQUARE;
         }
     }
 }
