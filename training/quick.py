@@ -70,7 +70,8 @@ class Depthwise(nn.Conv2d):
 def depthwise(x, weight, bias):
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))
-    return DepthwiseFunction.apply(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+    bias = None if bias is None else bias.to(x.dtype)
+    return DepthwiseFunction.apply(x, weight.to(x.dtype), bias)
 
 
 class DilatedStrip(nn.Conv2d):
