@@ -31,7 +31,7 @@ def convolutions(model):
 
 
 def bfloat_products(model):
-    """The convolutions that the CPU computes in bf16: of luma all but the first, else the 1x1 ones."""
+    """What the CPU computes in bf16: of luma all convolutions but the first, else the 1x1 ones."""
     if isinstance(model, Luma):
         return [*model.body, model.tail]
     return [m for m in convolutions(model) if m.kernel_size == (1, 1) and m.in_channels > 1]
