@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::cell::{Around, Held, Ring};
 use super::head::{Head, TOGETHER};
-use super::products::{BLOCK, End, TileWeights, two_rows};
+use super::products::{BLOCK, End, TileWeights, checked_floats, two_rows};
 use super::{Direct, LANE, LANES, Number, padded};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::kernels::bfloat::side_by_side;
@@ -107,12 +107,8 @@ impl Number for Bfloats {
     }
 
     fn tail(&self, layer: &Layer, around: Around<'_>, stride: usize, out: &mut [Vec<f32>]) {
-        let outputs = layer.bias.len();
-        let needed = (outputs - 1) * stride + around.count.next_multiple_of(LANES);
         around.in_tiles().check(&layer.tiles, around.count);
-        let [one, two] = out else { panic!("a block is two rows") };
-        assert!(outputs <= ROWS && one.len().min(two.len()) >= needed, "the results fit their rows");
-        let end = TailEnd { layer, stride, out: [one.as_mut_ptr(), two.as_mut_ptr()] };
+        let end = TailEnd { layer, stride, out: checked_floats(out, layer.bias.len(), stride, around.count) };
         // SAFETY: as for the body.
         unsafe { run(layer, around, &end) }
     }

@@ -103,6 +103,17 @@ impl Target<'_> {
     }
 }
 
+/// Where two rows of the last layer go, `[outputs][stride]` floats each, of which `count` pixels, to whole vectors, are written.
+///
+/// # Panics
+/// If they do not fit, or there are more outputs than a tile has.
+pub fn checked_floats(out: &mut [Vec<f32>], outputs: usize, stride: usize, count: usize) -> [*mut f32; BLOCK] {
+    let needed = (outputs - 1) * stride + count.next_multiple_of(LANES);
+    let [one, two] = out else { panic!("a block is two rows") };
+    assert!(outputs <= ROWS && one.len().min(two.len()) >= needed, "the results fit their rows");
+    [one.as_mut_ptr(), two.as_mut_ptr()]
+}
+
 /// What tiles hold, and what becomes of sums.
 pub trait End {
     /// Adds the product of tiles W and P to S.

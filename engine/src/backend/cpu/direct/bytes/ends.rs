@@ -6,7 +6,7 @@ use super::kernels::{Added, QUAD, finish};
 use super::layer::{FAR, Layer};
 use crate::backend::cpu::direct::cell::{Around, Held, Ring};
 use crate::backend::cpu::direct::head::TOGETHER;
-use crate::backend::cpu::direct::products::{BLOCK, End, two_rows};
+use crate::backend::cpu::direct::products::{BLOCK, End, checked_floats, two_rows};
 use crate::backend::cpu::direct::{LANE, LANES};
 use crate::backend::cpu::simd::Avx512;
 use crate::backend::cpu::tiles::{self, ROWS};
@@ -102,11 +102,8 @@ pub unsafe fn body(_: Avx512, layer: &Layer, around: Around<'_>, held: Option<He
 /// # Safety
 /// There are tiles.
 pub unsafe fn tail(_: Avx512, layer: &Layer, around: Around<'_>, stride: usize, out: &mut [Vec<f32>]) {
-    let needed = (layer.outputs - 1) * stride + around.count.next_multiple_of(LANES);
     around.in_tiles().check(layer.tiles(), around.count);
-    let [one, two] = out else { panic!("a block is two rows") };
-    assert!(layer.outputs <= ROWS && one.len().min(two.len()) >= needed, "the results fit their rows");
-    let end = TailEnd { layer, stride, out: [one.as_mut_ptr(), two.as_mut_ptr()] };
+    let end = TailEnd { layer, stride, out: checked_floats(out, layer.outputs, stride, around.count) };
     // SAFETY: there is a proof of AVX-512 and the caller's promise of tiles, and room, as checked above.
     unsafe { run(layer, around, &end) }
 }
