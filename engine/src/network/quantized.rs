@@ -5,7 +5,7 @@
 //! product with one f32 factor before it is rounded once, so all processors come to the same bits, whichever way they sum
 //! up: in bytes, or by a Winograd convolution in 16 bits, whose results are [`TIMES`] as large.
 
-use super::{Conv, Layers, Network, Weights};
+use super::{Conv, LOSS, Layers, Network, Weights};
 use crate::Error;
 
 /// The largest value that a layer's results have.
@@ -52,8 +52,6 @@ pub(crate) struct IntegerConv {
 /// What is wrong with a file whose `activations` cannot be used.
 const ACTIVATIONS: &str = "its metadata 'activations' are not a positive number for each channel of each layer but the last, \
                            or far too small for its weights; measure them again with training/calibrate.py";
-/// The most dB of Y-PSNR that fewer bits may lose where they are taken unasked.
-const LOSS: f32 = 0.05;
 
 impl Network {
     /// What a weights file says of the integer form: `activations`, by channels parted by commas and layers parted by
@@ -83,11 +81,6 @@ impl Network {
     /// Whether its integer form was measured to lose no more than 0.05 dB of Y-PSNR on Set5 and Set14.
     pub(crate) fn integers_are_as_good(&self) -> bool {
         !self.activations.is_empty() && self.integer_loss.is_some_and(|loss| loss <= LOSS)
-    }
-
-    /// The same of bf16.
-    pub(crate) fn bfloats_are_as_good(&self) -> bool {
-        self.bfloat_loss.is_some_and(|loss| loss <= LOSS)
     }
 
     /// The network in integers; None where it is no luma network, or the largest values of its layers are not known, or are

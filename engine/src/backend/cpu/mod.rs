@@ -148,16 +148,13 @@ impl Cpu {
         let luma = match numbers {
             Numbers::Integers => integers(self.isa, network),
             Numbers::Bfloats => bfloats(self.isa, network),
-            Numbers::Floats => shared(Chain::floats(self.isa, network)),
+            Numbers::Floats => as_rows(Chain::floats(self.isa, network)),
         };
-        luma.map_or_else(
-            || {
-                let threads = self.pool.current_num_threads();
-                let bfloat = numbers == Numbers::Bfloats;
-                Ready::Program(Arc::new(Prepared::new((self.isa, bfloat), threads, network, size)))
-            },
-            Ready::Rows,
-        )
+        if let Some(luma) = luma {
+            return Ready::Rows(luma);
+        }
+        let (threads, bfloat) = (self.pool.current_num_threads(), numbers == Numbers::Bfloats);
+        Ready::Program(Arc::new(Prepared::new((self.isa, bfloat), threads, network, size)))
     }
 
     /// The numbers for a network. Integers and bf16 must be asked for unless they were measured to be as good, on pictures of
@@ -203,20 +200,20 @@ impl Cpu {
 fn integers(isa: Isa, network: &Network) -> Option<Arc<dyn RowNetwork>> {
     #[cfg(target_arch = "x86_64")]
     if let Some(bytes) = Direct::bytes(isa, network).filter(Direct::pays) {
-        return shared(Some(bytes));
+        return as_rows(Some(bytes));
     }
-    shared(Chain::integers(isa, network))
+    as_rows(Chain::integers(isa, network))
 }
 
 /// A luma network in bf16; None where that has no form of its own.
 fn bfloats(isa: Isa, network: &Network) -> Option<Arc<dyn RowNetwork>> {
     #[cfg(target_arch = "x86_64")]
-    return shared(Direct::bfloats(isa, network));
+    return as_rows(Direct::bfloats(isa, network));
     #[cfg(not(target_arch = "x86_64"))]
     None
 }
 
-fn shared(network: Option<impl RowNetwork + 'static>) -> Option<Arc<dyn RowNetwork>> {
+fn as_rows(network: Option<impl RowNetwork + 'static>) -> Option<Arc<dyn RowNetwork>> {
     network.map(|network| Arc::new(network) as _)
 }
 

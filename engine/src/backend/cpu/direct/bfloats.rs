@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::cell::{Around, Held, Ring};
 use super::head::{Head, TOGETHER};
-use super::products::{BLOCK, End, TileWeights, checked_floats, two_rows};
+use super::products::{BLOCK, End, Product, TileWeights, checked_floats, two_rows};
 use super::{Direct, LANE, LANES, Number, padded};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::kernels::bfloat::side_by_side;
@@ -132,6 +132,14 @@ unsafe fn relu(sum: __m512) -> __m512 {
     unsafe { _mm512_max_ps(sum, _mm512_setzero_ps()) }
 }
 
+impl Product for Bfloats {
+    #[inline(always)]
+    unsafe fn multiply<const S: usize, const W: usize, const P: usize>() {
+        // SAFETY: the caller's promise.
+        unsafe { tiles::multiply_bfloats::<S, W, P>() }
+    }
+}
+
 struct BodyEnd<'a, const ADD: bool> {
     layer: &'a Layer,
     /// What is added, null where nothing is.
@@ -141,11 +149,7 @@ struct BodyEnd<'a, const ADD: bool> {
 }
 
 impl<const ADD: bool> End for BodyEnd<'_, ADD> {
-    #[inline(always)]
-    unsafe fn multiply<const S: usize, const W: usize, const P: usize>() {
-        // SAFETY: the caller's promise.
-        unsafe { tiles::multiply_bfloats::<S, W, P>() }
-    }
+    type Product = Bfloats;
 
     #[inline(always)]
     unsafe fn end(&self, row: usize, group: usize, x: usize, from: *const u8) {
@@ -181,11 +185,7 @@ struct TailEnd<'a> {
 }
 
 impl End for TailEnd<'_> {
-    #[inline(always)]
-    unsafe fn multiply<const S: usize, const W: usize, const P: usize>() {
-        // SAFETY: the caller's promise.
-        unsafe { tiles::multiply_bfloats::<S, W, P>() }
-    }
+    type Product = Bfloats;
 
     #[inline(always)]
     unsafe fn end(&self, row: usize, _group: usize, x: usize, from: *const u8) {

@@ -114,13 +114,19 @@ pub fn checked_floats(out: &mut [Vec<f32>], outputs: usize, stride: usize, count
     [one.as_mut_ptr(), two.as_mut_ptr()]
 }
 
-/// What tiles hold, and what becomes of sums.
-pub trait End {
+/// The product of numbers of a kind.
+pub trait Product {
     /// Adds the product of tiles W and P to S.
     ///
     /// # Safety
     /// As for the instruction, see [`tiles`].
     unsafe fn multiply<const S: usize, const W: usize, const P: usize>();
+}
+
+/// What becomes of sums.
+pub trait End {
+    /// What they are sums of.
+    type Product: Product;
 
     /// Of pixels `x..x + 16` and the outputs of a group: the sums of one row of the block, `[output][pixel]` of four bytes.
     ///
@@ -222,14 +228,14 @@ unsafe fn products<const G: usize, E: End>(weights: &TileWeights, group: usize, 
             for tile in 0..weights.depth {
                 tiles::load::<PIXELS>(pixels.add(column * LANE + tile * ROWS * plane), plane);
                 tiles::load::<5>(weights.at(turns[0], group, column, tile), ROW);
-                E::multiply::<0, 5, PIXELS>();
+                E::Product::multiply::<0, 5, PIXELS>();
                 tiles::load::<6>(weights.at(turns[1], group, column, tile), ROW);
-                E::multiply::<1, 6, PIXELS>();
+                E::Product::multiply::<1, 6, PIXELS>();
                 if G == 2 {
                     tiles::load::<7>(weights.at(turns[0], group + 1, column, tile), ROW);
-                    E::multiply::<2, 7, PIXELS>();
+                    E::Product::multiply::<2, 7, PIXELS>();
                     tiles::load::<5>(weights.at(turns[1], group + 1, column, tile), ROW);
-                    E::multiply::<3, 5, PIXELS>();
+                    E::Product::multiply::<3, 5, PIXELS>();
                 }
             }
         }
@@ -264,14 +270,14 @@ unsafe fn products_of_kept<E: End>(weights: &TileWeights, group: usize, source: 
         tiles::zero::<1>();
         tiles::load::<PIXELS>(pixels, plane);
         tiles::load::<3>(weights.at(turn, group, 1, 0), ROW);
-        E::multiply::<0, 5, PIXELS>();
-        E::multiply::<1, 2, PIXELS>();
+        E::Product::multiply::<0, 5, PIXELS>();
+        E::Product::multiply::<1, 2, PIXELS>();
         tiles::load::<PIXELS>(pixels.add(LANE), plane);
-        E::multiply::<0, 6, PIXELS>();
-        E::multiply::<1, 3, PIXELS>();
+        E::Product::multiply::<0, 6, PIXELS>();
+        E::Product::multiply::<1, 3, PIXELS>();
         tiles::load::<PIXELS>(pixels.add(2 * LANE), plane);
         tiles::load::<3>(weights.at(turn, group, 2, 0), ROW);
-        E::multiply::<0, 7, PIXELS>();
-        E::multiply::<1, 3, PIXELS>();
+        E::Product::multiply::<0, 7, PIXELS>();
+        E::Product::multiply::<1, 3, PIXELS>();
     }
 }

@@ -2,14 +2,23 @@
 
 use std::arch::x86_64::*;
 
+use super::Bytes;
 use super::kernels::{Added, QUAD, finish};
 use super::layer::{FAR, Layer};
 use crate::backend::cpu::direct::cell::{Around, Held, Ring};
 use crate::backend::cpu::direct::head::TOGETHER;
-use crate::backend::cpu::direct::products::{BLOCK, End, checked_floats, two_rows};
+use crate::backend::cpu::direct::products::{BLOCK, End, Product, checked_floats, two_rows};
 use crate::backend::cpu::direct::{LANE, LANES};
 use crate::backend::cpu::simd::Avx512;
 use crate::backend::cpu::tiles::{self, ROWS};
+
+impl Product for Bytes {
+    #[inline(always)]
+    unsafe fn multiply<const S: usize, const W: usize, const P: usize>() {
+        // SAFETY: the caller's promise.
+        unsafe { tiles::multiply_bytes::<S, W, P>() }
+    }
+}
 
 struct BodyEnd<'a, const ADD: bool> {
     layer: &'a Layer,
@@ -19,11 +28,7 @@ struct BodyEnd<'a, const ADD: bool> {
 }
 
 impl<const ADD: bool> End for BodyEnd<'_, ADD> {
-    #[inline(always)]
-    unsafe fn multiply<const S: usize, const W: usize, const P: usize>() {
-        // SAFETY: the caller's promise.
-        unsafe { tiles::multiply_bytes::<S, W, P>() }
-    }
+    type Product = Bytes;
 
     #[inline(always)]
     unsafe fn end(&self, row: usize, group: usize, x: usize, from: *const u8) {
@@ -53,11 +58,7 @@ struct TailEnd<'a> {
 }
 
 impl End for TailEnd<'_> {
-    #[inline(always)]
-    unsafe fn multiply<const S: usize, const W: usize, const P: usize>() {
-        // SAFETY: the caller's promise.
-        unsafe { tiles::multiply_bytes::<S, W, P>() }
-    }
+    type Product = Bytes;
 
     #[inline(always)]
     unsafe fn end(&self, row: usize, _group: usize, x: usize, from: *const u8) {
