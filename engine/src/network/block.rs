@@ -3,6 +3,8 @@
 //! Shapes: activations are `[C, H, W]`, dense weights `[Cout, Cin, k, k]`, depth-wise weights `[C, kh, kw]`, all row-major.
 //! Every convolution pads with zeros around the tensor that enters it and keeps its size.
 
+use std::ops::Range;
+
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -46,6 +48,15 @@ pub struct DepthwiseConv {
     pub weight: Vec<f32>,
     /// `[channels]`; zeros where the network has no bias.
     pub bias: Vec<f32>,
+}
+
+impl DepthwiseConv {
+    /// Some of its channels alone.
+    pub(crate) fn part(&self, channels: Range<usize>) -> Self {
+        let taps = self.kernel_h * self.kernel_w;
+        let weight = self.weight[channels.start * taps..channels.end * taps].to_vec();
+        Self { channels: channels.len(), weight, bias: self.bias[channels].to_vec(), ..*self }
+    }
 }
 
 /// Normalisation of each pixel over its channels, with biased variance and eps 1e-5.

@@ -6,12 +6,11 @@ use rayon::ThreadPool;
 
 use super::dispatch::Isa;
 use super::kernels::attend::{ChunkRoom, Tokens, attend};
-use super::kernels::conv::PackedConv;
 use super::kernels::global::{self, Round};
 use super::kernels::rearrange;
-use super::kernels::windows::{self, Axis, Head, Matrices, Qkv, Window};
+use super::kernels::windows::{Folded, Matrices, fold, fold_scratch, window_matrices};
 use super::line::{Buffer, Line, TapRoom};
-use super::lower::{FrameKernel, Kernel, Program, RowKernel, StateSpec, Value};
+use super::lower::{FrameKernel, Kernel, Program, RowKernel, StateSpec, Value, Windows};
 use super::memory;
 use super::plan::{Layout, Phase, Place, Source};
 use super::pool::Workers;
@@ -19,7 +18,7 @@ use super::profile::Times;
 use super::segment::{Context, run_band};
 use super::worker::Worker;
 use crate::Error;
-use crate::network::{GlobalLearnableAttention, Network, SparseGlobalAttention};
+use crate::network::{GlobalLearnableAttention, Network};
 use crate::shared::Shared;
 use crate::tensor::Tensor;
 
@@ -35,17 +34,14 @@ pub enum State {
     Rounds(Box<GlobalLearnableAttention>, Vec<Round>, Vec<f32>),
 }
 
-/// SparseGSA's windows, their matrices, and what they are folded to.
+/// SparseGSA's matrices, and what they are folded to.
 #[derive(Debug)]
 pub struct WindowState {
-    block: Box<SparseGlobalAttention>,
-    /// Windows along the rows.
-    pub rows: Axis,
-    /// Windows along the columns.
-    pub columns: Axis,
+    /// Where the windows are.
+    pub windows: Box<Windows>,
     matrices: Vec<f32>,
     /// One convolution for each rectangle between cuts, row by row.
-    pub folded: Vec<PackedConv>,
+    pub folded: Vec<Folded>,
 }
 
 /// A network taken apart and laid out for frames of one size. Lanes share it.
@@ -205,7 +201,7 @@ fn run_frame(
         FrameKernel::Matrices(state) => {
             let line = Line::new(program.values[op.inputs[0].value].width, program.reach);
             if let State::Windows(state) = &mut states[state] {
-                matrices(isa, line, frame(slots, &inputs[0]), state, workers);
+                matrices(line, frame(slots, &inputs[0]), state, workers);
             }
         }
         FrameKernel::Attention(state) => {
@@ -230,16 +226,12 @@ fn run_frame(
 impl State {
     fn new(spec: &StateSpec) -> Self {
         match spec {
-            StateSpec::Windows(block, rows, columns) => {
-                let width = block.project_out.cin / block.temperature.len();
-                let matrix = block.temperature.len() * width * width;
-                let rectangles = rows.intervals() * columns.intervals();
+            StateSpec::Windows(windows) => {
+                let (rows, columns) = (&windows.rows, &windows.correlation.columns);
                 Self::Windows(WindowState {
-                    matrices: vec![0.0; rows.starts.len() * columns.starts.len() * matrix],
-                    folded: vec![windows::folded_shape(&block.project_out); rectangles],
-                    block: block.clone(),
-                    rows: rows.clone(),
-                    columns: columns.clone(),
+                    matrices: vec![0.0; rows.starts.len() * columns.starts.len() * windows.matrices()],
+                    folded: vec![windows.folded.clone(); rows.intervals() * columns.intervals()],
+                    windows: windows.clone(),
                 })
             }
             StateSpec::Rounds(block, tokens) => {
@@ -260,10 +252,11 @@ impl State {
 /// Bytes of what a network keeps for itself.
 fn state_bytes(program: &Program, threads: usize) -> usize {
     let states = program.states.iter().map(|spec| match spec {
-        StateSpec::Windows(block, rows, columns) => {
-            let (channels, heads) = (block.project_out.cin, block.temperature.len());
-            let matrices = rows.starts.len() * columns.starts.len() * channels * channels / heads;
-            4 * (matrices + rows.intervals() * columns.intervals() * (channels + 8) * (channels + 4))
+        StateSpec::Windows(windows) => {
+            let (rows, columns) = (&windows.rows, &windows.correlation.columns);
+            let (channels, matrices) = (windows.block.project_out.cin, rows.starts.len() * columns.starts.len());
+            let folded = rows.intervals() * columns.intervals() * (channels + 8) * (channels + 4);
+            4 * (matrices * windows.matrices() + folded)
         }
         StateSpec::Rounds(block, tokens) => {
             let places = tokens + block.chunk;
@@ -282,11 +275,14 @@ fn scratch(program: &Program) -> usize {
         Kernel::Row(RowKernel::Bfloat(p, ..)) => Some(p.scratch()),
         _ => None,
     });
-    let norms = program.states.iter().filter_map(|state| match state {
-        StateSpec::Windows(block, ..) => Some(block.project_out.cin),
+    let windows = program.states.iter().filter_map(|state| match state {
+        StateSpec::Windows(p) => {
+            let fold = fold_scratch(&p.block);
+            Some(p.correlation.sums().max(fold).max(p.folded.scratch()))
+        }
         StateSpec::Rounds(..) => None,
     });
-    kernels.chain(norms).max().unwrap_or(0)
+    kernels.chain(windows).max().unwrap_or(0)
 }
 
 fn chunk_room(program: &Program) -> Option<ChunkRoom> {
@@ -333,32 +329,25 @@ fn fit(
 }
 
 /// SparseGSA's matrices, then the convolutions that they are folded to.
-fn matrices(isa: Isa, line: Line, data: &[f32], state: &mut WindowState, workers: &Workers<Worker>) {
-    let WindowState { block, rows, columns, matrices, folded } = state;
-    let (channels, heads) = (block.project_out.cin, block.temperature.len());
-    let width = channels / heads;
-    let size = width * width;
-    let z = Qkv { data, line, channels };
+fn matrices(line: Line, sums: &[f32], state: &mut WindowState, workers: &Workers<Worker>) {
+    let WindowState { windows, matrices, folded } = state;
+    let Windows { block, rows, correlation, .. } = &**windows;
+    let (columns, size) = (&correlation.columns, windows.matrices());
     let out = Shared::new(matrices);
-    workers.each(rows.starts.len() * columns.starts.len() * heads, |task, worker| {
-        let (index, head) = (task / heads, task % heads);
-        let window = Window {
-            top: rows.starts[index / columns.starts.len()],
-            left: columns.starts[index % columns.starts.len()],
-            height: rows.len,
-            width: columns.len,
-        };
-        let head = Head { first: head * width, width, temperature: block.temperature[head] };
-        // SAFETY: every task writes its own matrix.
-        let matrix = unsafe { out.write(task * size..(task + 1) * size) };
-        windows::window_matrix(isa, z, window, head, worker.scratch.as_mut_slice(), matrix);
+    workers.each(rows.starts.len() * columns.starts.len(), |task, worker| {
+        let (top, column) = (rows.starts[task / columns.starts.len()], task % columns.starts.len());
+        let of_window = (top..top + rows.len).map(|y| line.pixels(sums, y * columns.starts.len() + column));
+        // SAFETY: every task writes its own matrices.
+        let matrices = unsafe { out.write(task * size..(task + 1) * size) };
+        window_matrices(correlation, of_window, &block.temperature, worker.scratch.as_mut_slice(), matrices);
     });
     let all = Matrices { data: matrices, rows, columns };
     let out = Shared::new(folded);
-    workers.each(rows.intervals() * columns.intervals(), |task, _| {
+    workers.each(rows.intervals() * columns.intervals(), |task, worker| {
+        let rectangle = (task / columns.intervals(), task % columns.intervals());
         // SAFETY: every task writes its own convolution.
-        let packed = unsafe { out.write(task..task + 1) };
-        windows::fold(&all, block, (task / columns.intervals(), task % columns.intervals()), &mut packed[0]);
+        let folded = unsafe { out.write(task..task + 1) };
+        fold(&all, block, rectangle, worker.scratch.as_mut_slice(), &mut folded[0]);
     });
 }
 

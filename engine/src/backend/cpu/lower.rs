@@ -4,10 +4,11 @@ use super::dispatch::Isa;
 use super::fuse::Fused;
 use super::kernels::bfloat::BfloatConv;
 use super::kernels::conv::PackedConv;
+use super::kernels::correlate::Correlation;
 use super::kernels::dynamic::DynamicFilter;
 use super::kernels::elementwise::Elementwise;
 use super::kernels::vertical::{self, Vertical};
-use super::kernels::windows::Axis;
+use super::kernels::windows::{Axis, Folded};
 use crate::network::{
     Activation, Block, Conv, DepthwiseConv, DynamicLocalAttention, GatedFfn, GlobalLearnableAttention,
     LargeKernelAttention, LayerNorm, Network, SparseGlobalAttention, StarDistillation, Step,
@@ -75,6 +76,8 @@ pub enum RowKernel {
     Nearest(usize),
     /// Of one input.
     ToTokens,
+    /// Queries and keys to sums of squares and products.
+    Correlate(Correlation),
     /// The folded convolutions of that state.
     Windows(usize, Option<Fused>),
     /// The rounds of that state.
@@ -128,7 +131,7 @@ impl RowKernel {
 pub enum FrameKernel {
     /// Repeats or leaves out the last rows and columns.
     Fit,
-    /// Queries, keys and values to the folded convolutions of that state.
+    /// Sums of squares and products to the folded convolutions of that state.
     Matrices(usize),
     /// Queries and keys, values, place scores to the rounds of that state.
     Attention(usize),
@@ -156,11 +159,31 @@ pub struct Op {
     pub output: Option<usize>,
 }
 
+/// SparseGSA on frames of one size.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    /// What is computed.
+    pub block: SparseGlobalAttention,
+    /// Windows along the columns of the picture.
+    pub rows: Axis,
+    /// Windows along its rows, and what there is of each row.
+    pub correlation: Correlation,
+    /// Attention and what follows it, without weights.
+    pub folded: Folded,
+}
+
+impl Windows {
+    /// Values of the matrices of a window.
+    pub fn matrices(&self) -> usize {
+        self.correlation.channels * self.correlation.width
+    }
+}
+
 /// What an operation on frames leaves for later ones.
 #[derive(Clone, Debug)]
 pub enum StateSpec {
-    /// SparseGSA: windows along rows and columns.
-    Windows(Box<SparseGlobalAttention>, Axis, Axis),
+    /// SparseGSA.
+    Windows(Box<Windows>),
     /// GLA: on that many tokens.
     Rounds(Box<GlobalLearnableAttention>, usize),
 }
@@ -358,14 +381,21 @@ impl Lowering {
 
     fn sparse_global_attention(&mut self, p: &SparseGlobalAttention, x: View) -> usize {
         let z = self.conv(&p.qkv, &[x]);
-        let z = self.depthwise(&p.depthwise, Then::Nothing, &[self.all(z)]);
         let Value { height, width, .. } = self.program.values[z];
+        // Queries and keys stay in rings; only their sums, and the values, are kept for the whole frame.
+        let c = x.channels;
+        let part = |first, channels| View { value: z, first, channels };
+        let pairs = self.depthwise(&p.depthwise.part(0..2 * c), Then::Nothing, &[part(0, 2 * c)]);
+        let correlation =
+            Correlation { channels: c, width: c / p.temperature.len(), columns: Axis::new(width, p.window) };
+        let shape = (correlation.columns.starts.len(), height, correlation.sums());
+        let sums = self.sized(RowKernel::Correlate(correlation.clone()), &[self.all(pairs)], shape);
+        let values = self.depthwise(&p.depthwise.part(2 * c..3 * c), Then::Nothing, &[part(2 * c, c)]);
         let state = self.program.states.len();
-        let (rows, columns) = (Axis::new(height, p.window), Axis::new(width, p.window));
-        self.program.states.push(StateSpec::Windows(Box::new(p.clone()), rows, columns));
-        self.push(Kernel::Frame(FrameKernel::Matrices(state)), &[self.all(z)], None);
-        let values = View { value: z, first: 2 * x.channels, channels: x.channels };
-        self.row(RowKernel::Windows(state, None), &[values], p.project_out.cout)
+        let (rows, folded) = (Axis::new(height, p.window), Folded::new(&p.project_out, self.bfloat));
+        self.program.states.push(StateSpec::Windows(Box::new(Windows { block: p.clone(), rows, correlation, folded })));
+        self.push(Kernel::Frame(FrameKernel::Matrices(state)), &[self.all(sums)], None);
+        self.row(RowKernel::Windows(state, None), &[self.all(values)], p.project_out.cout)
     }
 
     fn star_distillation(&mut self, p: &StarDistillation, x: View) -> usize {

@@ -154,6 +154,7 @@ fn name(op: &Op) -> String {
             RowKernel::PixelShuffle(factor) => format!("pixel shuffle by {factor}"),
             RowKernel::Nearest(factor) => format!("nearest by {factor}"),
             RowKernel::ToTokens => "to tokens".into(),
+            RowKernel::Correlate(_) => "attention's scalar products".into(),
             RowKernel::Windows(..) => "attention's values, folded to a 1x1 conv".into(),
             RowKernel::Combine(_) => "rounds together".into(),
         },

@@ -7,6 +7,7 @@ use super::engine::State;
 use super::fuse::{Fused, Fusion};
 use super::kernels::bfloat;
 use super::kernels::conv::{After, Then as ConvThen, conv};
+use super::kernels::correlate::correlate;
 use super::kernels::depthwise::{Then as DepthwiseThen, depthwise, depthwise_gate};
 use super::kernels::dynamic::dynamic_filter;
 use super::kernels::elementwise::elementwise;
@@ -173,7 +174,8 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
         }
         RowKernel::Bfloat(p, activation, fused) => {
             let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.cin) };
-            bfloat::conv(isa, inputs.taps.part(0, p.cin), p, after, scratch.as_mut_slice(), out);
+            let row = (inputs.taps.part(0, p.cin), 0..width);
+            bfloat::conv(isa, row, p, after, scratch.as_mut_slice(), out);
         }
         RowKernel::Depthwise(p, Then::Gate) => depthwise_gate(isa, inputs.get(0), p, out),
         RowKernel::Depthwise(p, then) => {
@@ -194,14 +196,17 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
         }
         RowKernel::Nearest(factor) => rearrange::nearest(inputs.taps, *factor, stage.line, out),
         RowKernel::ToTokens => return rearrange::to_tokens(inputs.taps, out),
+        RowKernel::Correlate(p) => correlate(isa, inputs.taps, p, stage.line, out),
         RowKernel::Windows(state, fused) => {
             let lines = inputs.counts[0];
             let after = After { activation: Activation::None, then: inputs.fused(fused.as_ref(), lines) };
             if let State::Windows(state) = &context.states[*state] {
-                let row = state.rows.cuts.partition_point(|&cut| cut <= y) - 1;
-                for (column, range) in state.columns.cuts.windows(2).enumerate() {
-                    let folded = &state.folded[row * state.columns.intervals() + column];
-                    conv(isa, inputs.get(0), folded, range[0]..range[1], after, out);
+                let (rows, columns) = (&state.windows.rows, &state.windows.correlation.columns);
+                let row = rows.cuts.partition_point(|&cut| cut <= y) - 1;
+                for (column, range) in columns.cuts.windows(2).enumerate() {
+                    let folded = &state.folded[row * columns.intervals() + column];
+                    let part = (inputs.get(0), range[0]..range[1]);
+                    folded.conv(isa, part, after, scratch.as_mut_slice(), out);
                 }
             }
         }

@@ -32,12 +32,8 @@ pub struct PackedConv {
 impl PackedConv {
     /// Packs the weights of a block.
     pub fn new(p: &Conv) -> Self {
-        let (k, lines) = (p.kernel, p.cin * p.kernel);
-        let mut packed = Self::with_shape(lines, p.cout, k);
-        for (i, &w) in p.weight.iter().enumerate() {
-            let (o, line, tap) = (i / (lines * k), i / k % lines, i % k);
-            packed.weight[((o / GROUP * lines + line) * k + tap) * GROUP + o % GROUP] = w;
-        }
+        let mut packed = Self::with_shape(p.cin * p.kernel, p.cout, p.kernel);
+        packed.pack(&p.weight);
         packed.bias[..p.cout].copy_from_slice(&p.bias);
         packed
     }
@@ -51,6 +47,15 @@ impl PackedConv {
             kernel,
             weight: vec![0.0; groups * lines * kernel * GROUP],
             bias: vec![0.0; groups * GROUP],
+        }
+    }
+
+    /// Takes other weights, `[cout][lines][kernel]`.
+    pub fn pack(&mut self, weight: &[f32]) {
+        let (k, lines) = (self.kernel, self.lines);
+        for (i, &w) in weight.iter().enumerate() {
+            let (o, line, tap) = (i / (lines * k), i / k % lines, i % k);
+            self.weight[((o / GROUP * lines + line) * k + tap) * GROUP + o % GROUP] = w;
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod attend;
 pub mod bfloat;
 pub mod conv;
+pub mod correlate;
 pub mod depthwise;
 pub mod dynamic;
 pub mod elementwise;

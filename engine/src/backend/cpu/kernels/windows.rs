@@ -2,10 +2,13 @@
 //! values is the mean matrix times values, one 1x1 convolution (mean matrices and `project_out` multiplied together) for each
 //! rectangle of pixels that lie in the same windows.
 
-use super::conv::PackedConv;
-use crate::backend::cpu::dispatch::kernel;
-use crate::backend::cpu::line::Line;
-use crate::backend::cpu::simd::{GROUP, Simd};
+use std::ops::Range;
+
+use super::bfloat::{self, BfloatConv};
+use super::conv::{After, PackedConv, conv};
+use super::correlate::Correlation;
+use crate::backend::cpu::dispatch::Isa;
+use crate::backend::cpu::line::Taps;
 use crate::network::{Conv, SparseGlobalAttention};
 
 /// Windows along an axis, and the intervals between their borders.
@@ -45,99 +48,33 @@ impl Axis {
     }
 }
 
-/// A picture of queries, keys and values, `[rows][3C][line]`.
-#[derive(Clone, Copy)]
-pub struct Qkv<'a> {
-    /// All values.
-    pub data: &'a [f32],
-    /// Geometry of a line.
-    pub line: Line,
-    /// C.
-    pub channels: usize,
-}
-
-/// A rectangle of pixels.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// First row.
-    pub top: usize,
-    /// First column.
-    pub left: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-/// Consecutive channels that attend to each other.
-#[derive(Clone, Copy, Debug)]
-pub struct Head {
-    /// First channel.
-    pub first: usize,
-    /// Channels.
-    pub width: usize,
-    /// Factor of the scalar products.
-    pub temperature: f32,
-}
-
-kernel! {
-    /// The matrix of one head in one window, `[width][width]`, to `out`:
-    /// `max(0, temperature * q·k / (max(|q|, 1e-12) max(|k|, 1e-12)))`. `norms` has room for `width` values.
-    pub fn window_matrix<S>(s, z: Qkv<'_>, window: Window, head: Head, norms: &mut [f32], out: &mut [f32]) {
-        assert!(window.left + window.width <= z.line.width, "a window lies in the picture");
-        let width = head.width;
-        for (b, norm) in norms[..width].iter_mut().enumerate() {
-            let key = z.channels + head.first + b;
-            *norm = dot(s, z, window, key, [key])[0].sqrt().max(1e-12);
-        }
-        for (a, row) in out[..width * width].chunks_exact_mut(width).enumerate() {
-            let query = head.first + a;
-            let query_norm = dot(s, z, window, query, [query])[0].sqrt().max(1e-12);
-            for (i, part) in row.chunks_mut(4).enumerate() {
-                let key = z.channels + head.first + 4 * i;
-                if let [_, _, _, _] = part {
-                    part.copy_from_slice(&dot(s, z, window, query, [key, key + 1, key + 2, key + 3]));
-                } else {
-                    for (j, v) in part.iter_mut().enumerate() {
-                        *v = dot(s, z, window, query, [key + j])[0];
-                    }
-                }
-            }
-            for (v, key_norm) in row.iter_mut().zip(&norms[..]) {
-                *v = (head.temperature * (*v / query_norm / key_norm)).max(0.0);
-            }
+/// Adds up rows of a window's sums, and makes the matrix of each head of them, `[heads][width][width]`:
+/// `max(0, temperature * q·k / (max(|q|, 1e-12) max(|k|, 1e-12)))`. `total` has room for the sums.
+pub fn window_matrices<'a>(
+    p: &Correlation,
+    rows: impl Iterator<Item = &'a [f32]>,
+    temperature: &[f32],
+    total: &mut [f32],
+    out: &mut [f32],
+) {
+    let total = &mut total[..p.sums()];
+    total.fill(0.0);
+    for row in rows {
+        for (total, v) in total.iter_mut().zip(row) {
+            *total += v;
         }
     }
-}
-
-/// Scalar products of channel `a` with others over a window: rows in order, then the lanes of a vector.
-#[inline(always)]
-fn dot<S: Simd, const N: usize>(s: S, z: Qkv<'_>, window: Window, a: usize, others: [usize; N]) -> [f32; N] {
-    let mut sums = [s.splat(0.0); N];
-    for y in window.top..window.top + window.height {
-        let line = |c: usize| &z.line.pixels(z.data, y * 3 * z.channels + c)[window.left..][..window.width];
-        let a = line(a);
-        let others = others.map(line);
-        for x in (0..window.width).step_by(S::LANES) {
-            let count = (window.width - x).min(S::LANES);
-            for n in 0..N {
-                // SAFETY: `count` values are left in every line.
-                unsafe {
-                    let (v, w) = if count == S::LANES {
-                        (s.load(a.as_ptr().add(x)), s.load(others[n].as_ptr().add(x)))
-                    } else {
-                        (s.load_first(a.as_ptr().add(x), count), s.load_first(others[n].as_ptr().add(x), count))
-                    };
-                    sums[n] = s.fma(v, w, sums[n]);
-                }
-            }
+    let (squares, width) = (2 * p.channels, p.width);
+    for square in &mut total[..squares] {
+        *square = square.sqrt().max(1e-12);
+    }
+    for (head, (matrix, temperature)) in out.chunks_exact_mut(width * width).zip(temperature).enumerate() {
+        for (i, v) in matrix.iter_mut().enumerate() {
+            let (a, b) = (i / width, i % width);
+            let (query, key) = (total[head * width + a], total[p.channels + head * width + b]);
+            *v = (temperature * (total[p.product(head, a, b)] / query / key)).max(0.0);
         }
     }
-    let mut out = [0.0; N];
-    for n in 0..N {
-        out[n] = s.sum(sums[n]);
-    }
-    out
 }
 
 /// The matrices of all windows and heads: `[row windows][column windows][heads][width][width]`.
@@ -150,34 +87,92 @@ pub struct Matrices<'a> {
     pub columns: &'a Axis,
 }
 
-/// The 1x1 convolution of one rectangle: `project_out` times the mean of the matrices of the windows that hold it.
-pub fn fold(m: &Matrices<'_>, p: &SparseGlobalAttention, (row, column): (usize, usize), packed: &mut PackedConv) {
-    let (channels, heads) = (p.project_out.cin, p.temperature.len());
-    let width = channels / heads;
-    let size = heads * width * width;
-    let covering = || {
-        let columns = m.columns.covering(column);
-        m.rows.covering(row).flat_map(move |r| columns.clone().map(move |c| (r * m.columns.starts.len() + c) * size))
-    };
-    let share = 1.0 / covering().count() as f32;
-    packed.weight.fill(0.0);
-    for channel in 0..channels {
-        let (head, b) = (channel / width, channel % width);
-        for a in 0..width {
-            let at = (head * width + a) * width + b;
-            let mean = covering().map(|window| m.data[window + at]).sum::<f32>() * share;
-            for o in 0..p.project_out.cout {
-                let w = p.project_out.weight[o * channels + head * width + a];
-                packed.weight[(o / GROUP * channels + channel) * GROUP + o % GROUP] += w * mean;
-            }
-        }
-    }
-    packed.bias[..p.project_out.cout].copy_from_slice(&p.project_out.bias);
+/// The 1x1 convolution of one rectangle, in f32 or bf16.
+#[derive(Clone, Debug)]
+pub enum Folded {
+    /// In f32.
+    Floats(PackedConv),
+    /// In bf16.
+    Bfloats(BfloatConv),
 }
 
-/// An empty convolution of the shape that [`fold`] fills.
-pub fn folded_shape(p: &Conv) -> PackedConv {
-    PackedConv::with_shape(p.cin, p.cout, 1)
+impl Folded {
+    /// One of that shape and with those biases, in bf16 where an instruction set is named for that.
+    pub fn new(p: &Conv, bfloat: Option<Isa>) -> Self {
+        match bfloat.and_then(|isa| BfloatConv::new(p, isa)) {
+            Some(packed) => Self::Bfloats(packed),
+            None => Self::Floats(PackedConv::new(p)),
+        }
+    }
+
+    /// Values of scratch that it needs.
+    pub fn scratch(&self) -> usize {
+        match self {
+            Self::Floats(_) => 0,
+            Self::Bfloats(packed) => packed.scratch(),
+        }
+    }
+
+    fn pack(&mut self, weight: &[f32]) {
+        match self {
+            Self::Floats(packed) => packed.pack(weight),
+            Self::Bfloats(packed) => packed.pack(weight),
+        }
+    }
+
+    /// Some pixels of one row.
+    pub fn conv(
+        &self,
+        isa: Isa,
+        (taps, range): (Taps<'_>, Range<usize>),
+        after: After<'_>,
+        scratch: &mut [f32],
+        out: &mut [f32],
+    ) {
+        match self {
+            Self::Floats(packed) => conv(isa, taps, packed, range, after, out),
+            Self::Bfloats(packed) => bfloat::conv(isa, (taps, range), packed, after, scratch, out),
+        }
+    }
+}
+
+/// Values of scratch that [`fold`] needs.
+pub fn fold_scratch(p: &SparseGlobalAttention) -> usize {
+    let channels = p.project_out.cin;
+    (p.project_out.cout + channels / p.temperature.len()) * channels
+}
+
+/// Fills the convolution of one rectangle: `project_out` times the mean of the matrices of the windows that hold it.
+pub fn fold(
+    m: &Matrices<'_>,
+    p: &SparseGlobalAttention,
+    (row, column): (usize, usize),
+    scratch: &mut [f32],
+    folded: &mut Folded,
+) {
+    let (channels, heads) = (p.project_out.cin, p.temperature.len());
+    let width = channels / heads;
+    let (mean, rest) = scratch.split_at_mut(heads * width * width);
+    let weight = &mut rest[..p.project_out.cout * channels];
+    mean.fill(0.0);
+    let mut count = 0.0;
+    for r in m.rows.covering(row) {
+        for c in m.columns.covering(column) {
+            let matrices = &m.data[(r * m.columns.starts.len() + c) * mean.len()..];
+            mean.iter_mut().zip(matrices).for_each(|(sum, v)| *sum += v);
+            count += 1.0;
+        }
+    }
+    mean.iter_mut().for_each(|v| *v /= count);
+    weight.fill(0.0);
+    let parts = weight.chunks_exact_mut(width).zip(p.project_out.weight.chunks_exact(width));
+    for (i, (to, from)) in parts.enumerate() {
+        let matrix = &mean[i % heads * width * width..];
+        for (factor, row) in from.iter().zip(matrix.chunks_exact(width)) {
+            to.iter_mut().zip(row).for_each(|(sum, v)| *sum += factor * v);
+        }
+    }
+    folded.pack(weight);
 }
 
 #[cfg(test)]

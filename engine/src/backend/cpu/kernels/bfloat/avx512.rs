@@ -4,6 +4,7 @@
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::{BfloatConv, LANES, OUTPUTS, WIDE};
 use crate::backend::cpu::kernels::conv::{After, store};
@@ -13,13 +14,19 @@ use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
 /// # Safety
 /// What [`super::conv`] checks; the scratch begins on a cache line.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-pub unsafe fn row(s: Avx512, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, room: *mut __m512i, out: &mut [f32]) {
-    let line = taps.line();
-    let mut x = 0;
-    while x < line.width {
+pub unsafe fn row(
+    s: Avx512,
+    (taps, range): (Taps<'_>, Range<usize>),
+    p: &BfloatConv,
+    after: After<'_>,
+    room: *mut __m512i,
+    out: &mut [f32],
+) {
+    let mut x = range.start;
+    while x < range.end {
         // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
         unsafe {
-            match (line.width - x).div_ceil(LANES) {
+            match (range.end - x).div_ceil(LANES) {
                 1 => block::<1>(s, taps, p, after, x, room, out),
                 2 => block::<2>(s, taps, p, after, x, room, out),
                 _ => block::<WIDE>(s, taps, p, after, x, room, out),

@@ -12,6 +12,8 @@ mod tiles;
 
 #[cfg(target_arch = "x86_64")]
 pub use self::avx512::side_by_side;
+use std::ops::Range;
+
 use super::conv::{After, check_after};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::line::Taps;
@@ -50,20 +52,31 @@ impl BfloatConv {
         if p.kernel != 1 || p.cin < 2 {
             return None;
         }
-        let (pairs, tiles) = (p.cin.div_ceil(2), isa.tiles());
-        // Pairs that are multiplied at a time, how many times, and by how many outputs.
-        let ((together, steps), outputs) = if tiles { (steps(pairs), TILE) } else { ((1, pairs), OUTPUTS) };
-        let groups = p.cout.div_ceil(outputs);
-        let mut weight = vec![0; groups * steps * together * outputs];
-        for (i, w) in p.weight.iter().enumerate() {
-            let (o, c) = (i / p.cin, i % p.cin);
+        let mut packed = Self { cin: p.cin, cout: p.cout, tiles: isa.tiles(), weight: vec![], bias: p.bias.clone() };
+        let (together, steps, outputs) = packed.order();
+        let filled = p.cout.next_multiple_of(outputs);
+        packed.weight.resize(filled * steps * together, 0);
+        packed.bias.resize(filled, 0.0);
+        packed.pack(&p.weight);
+        Some(packed)
+    }
+
+    /// Takes other weights, `[cout][cin]`.
+    pub fn pack(&mut self, weight: &[f32]) {
+        let (together, steps, outputs) = self.order();
+        self.weight.fill(0);
+        for (i, w) in weight.iter().enumerate() {
+            let (o, c) = (i / self.cin, i % self.cin);
             let bits = u32::from(half::bf16::from_f32(*w).to_bits());
             let place = (o / outputs * steps + c / 2 / together) * outputs + o % outputs;
-            weight[place * together + c / 2 % together] |= bits << (c % 2 * 16);
+            self.weight[place * together + c / 2 % together] |= bits << (c % 2 * 16);
         }
-        let mut bias = p.bias.clone();
-        bias.resize(groups * outputs, 0.0);
-        Some(Self { cin: p.cin, cout: p.cout, tiles, weight, bias })
+    }
+
+    /// Pairs of channels that are multiplied at a time, how many times, and by how many outputs.
+    fn order(&self) -> (usize, usize, usize) {
+        let (together, steps) = if self.tiles { steps(self.pairs()) } else { (1, self.pairs()) };
+        (together, steps, if self.tiles { TILE } else { OUTPUTS })
     }
 
     fn pairs(&self) -> usize {
@@ -84,11 +97,19 @@ fn steps(pairs: usize) -> (usize, usize) {
     (pairs.div_ceil(count), count)
 }
 
-/// A row: lines `[cin]` in, `[cout]` out.
+/// Pixels `range` of one row: lines `[cin]` in, `[cout]` out. Up to a vector beyond the range is overwritten.
 ///
 /// # Panics
 /// If lines, scratch or output do not fit, or the instruction set is none of [`Isa::bf16`].
-pub fn conv(isa: Isa, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, scratch: &mut [f32], out: &mut [f32]) {
+pub fn conv(
+    isa: Isa,
+    (taps, range): (Taps<'_>, Range<usize>),
+    p: &BfloatConv,
+    after: After<'_>,
+    scratch: &mut [f32],
+    out: &mut [f32],
+) {
+    assert!(range.end <= taps.line().width, "the range lies in the row");
     assert!(taps.len() == p.cin && scratch.len() >= p.scratch(), "the input has its channels, and there is room");
     assert!(out.len() >= p.cout * taps.line().stride, "the output has room for all channels");
     check_after(after, taps, p.cout);
@@ -100,9 +121,9 @@ pub fn conv(isa: Isa, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, scratch:
             // there are tiles.
             unsafe {
                 if p.tiles {
-                    tiles::row(proof, taps, p, after, room.cast(), out);
+                    tiles::row(proof, (taps, range), p, after, room.cast(), out);
                 } else {
-                    avx512::row(proof, taps, p, after, room.cast(), out);
+                    avx512::row(proof, (taps, range), p, after, room.cast(), out);
                 }
             }
         }
@@ -136,7 +157,7 @@ mod tests {
             let mut out = vec![0.0; cout * line.stride];
             let mut scratch = Buffer::zeros(packed.scratch());
             let after = After::from(Activation::None);
-            super::conv(isa, table.finish(), &packed, after, scratch.as_mut_slice(), &mut out);
+            super::conv(isa, (table.finish(), 0..width), &packed, after, scratch.as_mut_slice(), &mut out);
             let round = |v: f32| f64::from(bf16::from_f32(v).to_f32());
             for (o, i) in (0..cout).flat_map(|o| (0..width).map(move |i| (o, i))) {
                 let product = |c: usize| round(line.pixels(&x, c)[i]) * round(conv.weight[o * cin + c]);

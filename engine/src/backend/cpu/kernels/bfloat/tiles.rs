@@ -3,6 +3,7 @@
 #![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::avx512::side_by_side;
 use super::{BfloatConv, LANES, SQUARE, steps};
@@ -14,16 +15,22 @@ use crate::backend::cpu::tiles::{self, ROW, ROWS, Shape, TILE};
 /// # Safety
 /// What [`super::conv`] checks; the scratch begins on a cache line; there are tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-pub unsafe fn row(s: Avx512, taps: Taps<'_>, p: &BfloatConv, after: After<'_>, room: *mut u8, out: &mut [f32]) {
-    let line = taps.line();
+pub unsafe fn row(
+    s: Avx512,
+    (taps, range): (Taps<'_>, Range<usize>),
+    p: &BfloatConv,
+    after: After<'_>,
+    room: *mut u8,
+    out: &mut [f32],
+) {
     let (pairs, _) = steps(p.pairs());
     let (sums, weights, pixels) = (Shape(ROWS, ROW), Shape(ROWS, 4 * pairs), Shape(pairs, ROW));
     // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
     unsafe {
         tiles::shape([sums, sums, sums, sums, weights, weights, pixels, pixels]);
-        let mut x = 0;
-        while x < line.width {
-            if x + LANES < line.width {
+        let mut x = range.start;
+        while x < range.end {
+            if x + LANES < range.end {
                 block::<SQUARE>(s, taps, p, after, x, room, out);
             } else {
                 block::<1>(s, taps, p, after, x, room, out);
