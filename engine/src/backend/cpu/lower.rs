@@ -375,7 +375,8 @@ impl Lowering {
         let reduced = self.conv(&p.reduce, &[self.all(u)]);
         let reduced = self.depthwise(&p.depthwise, Then::Nothing, &[self.all(reduced)]);
         let inputs = [self.all(reduced), self.all(u)];
-        let filtered = self.row(RowKernel::DynamicFilter(DynamicFilter::new(p)), &inputs, p.project_in.cout);
+        let filter = DynamicFilter::new(p, self.bfloat.is_some());
+        let filtered = self.row(RowKernel::DynamicFilter(filter), &inputs, p.project_in.cout);
         self.conv(&p.project_out, &[self.all(filtered)])
     }
 

@@ -147,7 +147,7 @@ fn name(op: &Op) -> String {
                 format!("depth-wise {}x{} by {}, {}{then}", p.kernel_h, p.kernel_w, p.dilation, p.channels)
             }
             RowKernel::DynamicFilter(p) => {
-                format!("dynamic filter {0}x{0}, {1}", p.window, p.expand.len() * p.group_channels)
+                format!("dynamic filter {0}x{0}, {1}", p.window, p.groups * p.group_channels)
             }
             RowKernel::LayerNorm(p) => format!("layer norm, {}", p.weight.len()),
             RowKernel::Elementwise(_) => "element by element".into(),
@@ -172,10 +172,7 @@ fn macs(program: &Program, op: &Op) -> usize {
         RowKernel::Bfloat(p, ..) => p.cin * p.cout,
         RowKernel::Vertical(p, ..) => 9 * p.cin() * p.cout,
         RowKernel::Depthwise(p, _) => p.kernel_h * p.kernel_w * p.channels,
-        RowKernel::DynamicFilter(p) => {
-            let kernels = p.expand.iter().map(|conv| conv.lines * conv.cout).sum::<usize>();
-            kernels + p.window * p.window * p.expand.len() * p.group_channels
-        }
+        RowKernel::DynamicFilter(p) => p.multiply_adds(),
         _ => 0,
     };
     op.output.map_or(0, |value| pixel * program.values[value].height * program.values[value].width)

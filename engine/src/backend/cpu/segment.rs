@@ -187,7 +187,7 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
             depthwise(isa, inputs.get(0), p, then, out);
         }
         RowKernel::DynamicFilter(p) => {
-            dynamic_filter(isa, inputs.get(0), inputs.get(1), p, scratch.as_mut_slice(), out)
+            dynamic_filter(isa, (inputs.get(0), inputs.get(1)), p, scratch.as_mut_slice(), out)
         }
         RowKernel::LayerNorm(p) => layer_norm(isa, inputs.taps, p, out),
         RowKernel::Elementwise(p) => elementwise(isa, inputs.get(0), inputs.second(), p, out),

@@ -50,19 +50,11 @@ unsafe fn block<const V: usize>(
     room: *mut __m512i,
     out: &mut [f32],
 ) {
-    let (line, pairs) = (taps.line(), p.pairs());
+    let line = taps.line();
     let at = line.left + x;
     // SAFETY: the caller's promise.
     unsafe {
-        for pair in 0..pairs {
-            let first = taps.pointers()[2 * pair].add(at);
-            // The last one alone is paired with itself: the weights are 0 there.
-            let second = taps.pointers()[(2 * pair + 1).min(p.cin - 1)].add(at);
-            for v in 0..V {
-                let rounded = side_by_side(s.load(first.add(v * LANES)), s.load(second.add(v * LANES)));
-                _mm512_store_si512(room.add(pair * V + v), rounded);
-            }
-        }
+        round::<V>(s, taps, at, room);
         for group in (0..p.cout).step_by(OUTPUTS) {
             let [first, second] = sums::<V>(p, group, room);
             let channels = |half: usize| group + half * GROUP..p.cout.min(group + (half + 1) * GROUP);
@@ -74,10 +66,33 @@ unsafe fn block<const V: usize>(
     }
 }
 
+/// Rounds `V` vectors of pixels from `at` on: `[pair][vector]`.
+///
+/// # Safety
+/// As for [`row`].
+#[inline(always)]
+pub unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut __m512i) {
+    let lines = taps.pointers();
+    for pair in 0..lines.len().div_ceil(2) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let first = lines[2 * pair].add(at);
+            // The last one alone is paired with itself: the weights are 0 there.
+            let second = lines[(2 * pair + 1).min(lines.len() - 1)].add(at);
+            for v in 0..V {
+                let rounded = side_by_side(s.load(first.add(v * LANES)), s.load(second.add(v * LANES)));
+                _mm512_store_si512(room.add(pair * V + v), rounded);
+            }
+        }
+    }
+}
+
+/// Sums of [`OUTPUTS`] outputs from `group` on.
+///
 /// # Safety
 /// The instructions are there; the pixels of all pairs lie at `room`, the group is one of the weights'.
 #[inline(always)]
-unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> [[[__m512; V]; GROUP]; 2] {
+pub unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> [[[__m512; V]; GROUP]; 2] {
     let bias = &p.bias[group..group + OUTPUTS];
     let size = p.pairs() * OUTPUTS;
     let weights = &p.weight[group / OUTPUTS * size..][..size];

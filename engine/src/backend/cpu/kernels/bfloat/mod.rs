@@ -8,6 +8,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod dynamic;
+#[cfg(target_arch = "x86_64")]
 mod tiles;
 
 #[cfg(target_arch = "x86_64")]
@@ -15,13 +17,14 @@ pub use self::avx512::side_by_side;
 use std::ops::Range;
 
 use super::conv::{After, check_after};
+use super::dynamic::DynamicFilter;
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{GROUP, MAX_LANES};
 use crate::network::Conv;
 
 /// Output channels that vectors compute together.
-const OUTPUTS: usize = 2 * GROUP;
+pub const OUTPUTS: usize = 2 * GROUP;
 /// Output channels of a tile, and the most pairs of channels that a product of tiles takes.
 const TILE: usize = 16;
 /// Tiles of outputs, and vectors of pixels, that tiles compute together.
@@ -49,16 +52,22 @@ pub struct BfloatConv {
 impl BfloatConv {
     /// Rounds the weights of a block; None where a dot product would be of one channel only, or the kernel is another.
     pub fn new(p: &Conv, isa: Isa) -> Option<Self> {
-        if p.kernel != 1 || p.cin < 2 {
-            return None;
-        }
-        let mut packed = Self { cin: p.cin, cout: p.cout, tiles: isa.tiles(), weight: vec![], bias: p.bias.clone() };
+        (p.kernel == 1 && p.cin > 1).then(|| Self::rounded(p, isa.tiles()))
+    }
+
+    /// For vectors, of a 1x1 convolution of any number of channels.
+    pub fn of_vectors(p: &Conv) -> Self {
+        Self::rounded(p, false)
+    }
+
+    fn rounded(p: &Conv, tiles: bool) -> Self {
+        let mut packed = Self { cin: p.cin, cout: p.cout, tiles, weight: vec![], bias: p.bias.clone() };
         let (together, steps, outputs) = packed.order();
         let filled = p.cout.next_multiple_of(outputs);
         packed.weight.resize(filled * steps * together, 0);
         packed.bias.resize(filled, 0.0);
         packed.pack(&p.weight);
-        Some(packed)
+        packed
     }
 
     /// Takes other weights, `[cout][cin]`.
@@ -127,6 +136,25 @@ pub fn conv(
                 }
             }
         }
+        _ => panic!("{} has no products of bf16", isa.name()),
+    }
+}
+
+/// The dynamic filter with kernels that are made in bf16.
+///
+/// # Panics
+/// If the instruction set is none of [`Isa::bf16`].
+pub fn dynamic_filter(
+    isa: Isa,
+    taps: (Taps<'_>, Taps<'_>),
+    p: (&DynamicFilter, &[BfloatConv]),
+    scratch: &mut [f32],
+    out: &mut [f32],
+) {
+    match isa.0 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the caller has compared all sizes, and there is a proof of the instructions.
+        Level::Avx512(proof) if proof.bf16() => unsafe { dynamic::row(proof, taps, p, scratch, out) },
         _ => panic!("{} has no products of bf16", isa.name()),
     }
 }
