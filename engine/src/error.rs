@@ -112,6 +112,12 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// What is asked for contradicts itself.
+    #[error("{reason}")]
+    Plan {
+        /// What does not fit, and what would.
+        reason: String,
+    },
     /// A fault of this software.
     #[error("a fault inside srupscale: {text}; please report it")]
     Fault {

@@ -20,14 +20,11 @@ pub fn lane(backend: &dyn Backend, plan: &Plan) -> Result<Box<dyn Lane>, Error> 
     };
     let mut count = 2;
     while count <= MOST {
-        match Bands::new(backend, plan, count) {
-            Some(Ok(bands)) => {
-                tracing::warn!("{error}; computing each frame in {count} bands");
-                return Ok(Box::new(bands));
-            }
-            Some(Err(_)) => count *= 2,
-            None => break,
+        if let Some(Ok(bands)) = Bands::new(backend, plan, count) {
+            tracing::warn!("{error}; computing each frame in {count} bands");
+            return Ok(Box::new(bands));
         }
+        count *= 2;
     }
     Err(error)
 }

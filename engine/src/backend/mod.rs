@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::tensor::Tensor;
 
-mod bands;
+pub(crate) mod bands;
 pub mod cpu;
 pub mod cuda;
 mod host;
@@ -114,6 +114,33 @@ impl Plan {
     /// [`Error::Size`] if the output would be too large.
     pub fn new(model: Model, scale: usize, input: &VideoInfo) -> Result<Self, Error> {
         Ok(Self { ladder: vec![model], input: *input, output: input.scaled(scale)?, precision: Precision::Auto })
+    }
+
+    /// Whether its parts fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if they do not.
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |reason: String| Err(Error::Plan { reason });
+        let (from, to) = (&self.input, &self.output);
+        if self.ladder.is_empty() {
+            return refuse("there is no model: give one at least".into());
+        }
+        if (from.format, from.colour) != (to.format, to.colour) {
+            return refuse("the output has another format or colour than the input: they must be the same".into());
+        }
+        for model in &self.ladder {
+            let Model::Network(network) = model else { continue };
+            let scale = network.scale;
+            if (to.width, to.height) != (from.width * scale, from.height * scale) {
+                let (name, sizes) = (&network.name, [from, to].map(|info| format!("{}x{}", info.width, info.height)));
+                return refuse(format!(
+                    "{name} enlarges {scale} times, which is not from {} to {}: ask for the scale of the model",
+                    sizes[0], sizes[1]
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Its models with the numbers that each is computed in, the scale and the backend, in words.
@@ -227,9 +254,10 @@ pub type Opened = (Arc<dyn Backend>, Box<dyn Lane>);
 /// A backend as of [`open_on`], and a lane of it for a plan.
 ///
 /// # Errors
-/// As [`open`] and [`Backend::lane`]. Where memory is short for whole frames, they are computed in bands, with the same
+/// As [`open`] and [`Backend::lane`]; [`Error::Plan`] where the plan contradicts itself. Where memory is short for whole frames, they are computed in bands, with the same
 /// result; `Auto` takes the CPU where CUDA cannot run the plan. Both are logged.
 pub fn lane(kind: BackendKind, threads: usize, device: Option<usize>, plan: &Plan) -> Result<Opened, Error> {
+    plan.check()?;
     let backend = open_on(kind, threads, device)?;
     match bands::lane(&*backend, plan) {
         Ok(lane) => Ok((backend, lane)),
@@ -238,7 +266,7 @@ pub fn lane(kind: BackendKind, threads: usize, device: Option<usize>, plan: &Pla
         {
             tracing::info!("{e}; taking the CPU");
             let backend = Arc::new(cpu::Cpu::new(threads)?);
-            let lane = backend.lane(plan)?;
+            let lane = bands::lane(&*backend, plan)?;
             Ok((backend, lane))
         }
         Err(e) => Err(e),

@@ -103,6 +103,11 @@ impl TileLane {
         Ok(Self { tiling, lane: backend.lane(&crop)?, scale, made: Frame::new(&crop.output) })
     }
 
+    /// Where its tiles lie.
+    pub fn tiling(&self) -> Tiling {
+        self.tiling
+    }
+
     /// Computes one tile of a frame into its place.
     ///
     /// # Errors

@@ -40,9 +40,10 @@ impl VideoInfo {
         Self::new(self.format, width, height, self.colour)
     }
 
-    /// Bytes of a plane of that stride; the last row need not be padded.
+    /// Bytes of a plane of that stride; the last row need not be padded. More than there can be if the stride is beyond reason.
     fn plane_bytes(&self, plane: usize, stride: usize) -> usize {
-        stride * (self.format.rows(plane, self.height) - 1) + self.format.row_bytes(plane, self.width)
+        let before = stride.saturating_mul(self.format.rows(plane, self.height) - 1);
+        before.saturating_add(self.format.row_bytes(plane, self.width))
     }
 
     fn check_plane(&self, plane: usize, bytes: usize, stride: usize) -> Result<(), Error> {
@@ -173,11 +174,6 @@ impl<'a> FrameMut<'a> {
             *view = Plane { data: plane.data, stride: plane.stride };
         }
         FrameRef { info: self.info, planes: views }
-    }
-
-    /// All three planes at once; those that the format lacks are empty.
-    pub fn planes_mut(&mut self) -> &mut [PlaneMut<'a>; 3] {
-        &mut self.planes
     }
 }
 

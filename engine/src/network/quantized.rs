@@ -91,8 +91,12 @@ impl Network {
         let steps: Vec<Vec<f64>> = self.activations.iter().map(steps).collect();
         let [first, .., last] = steps.as_slice() else { return None };
         let body = body.into_iter().zip(steps.windows(2));
+        let head = in_steps(head, first);
+        if !head.weight.iter().chain(&head.bias).all(|v| v.is_finite()) {
+            return None;
+        }
         Some(Quantized {
-            head: in_steps(head, first),
+            head,
             body: body.map(|(conv, steps)| IntegerConv::body(conv, &steps[0], &steps[1])).collect::<Option<_>>()?,
             tail: IntegerConv::tail(tail, last),
             skip: skip.then(|| first.iter().zip(last).map(|(first, last)| (first / last) as f32).collect()),

@@ -1,7 +1,7 @@
 //! A frame that is inside, and the desk at which lanes take frames.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -20,29 +20,35 @@ pub struct Flight<J: Job> {
     pub ticket: Ticket,
     /// Against the frame before it; None where that is not known.
     pub changes: Option<Changes>,
-    target: Mutex<Option<J::Target>>,
-    done: Sender<Made<J::Target>>,
+    /// For the lane that takes the frame. It alone holds then what tells of the result: if it ends without a word, that is seen.
+    place: Mutex<Option<Place<J>>>,
+    change: OnceLock<(Reason, usize)>,
 }
 
+/// Where a frame's result goes, and who is told.
+pub type Place<J> = (<J as Job>::Target, Teller<J>);
+
+/// Says what became of a frame.
+pub type Teller<J> = Sender<Made<<J as Job>::Target>>;
+
 impl<J: Job> Flight<J> {
-    pub fn new(
-        job: Arc<J>,
-        target: J::Target,
-        ticket: Ticket,
-        changes: Option<Changes>,
-        done: Sender<Made<J::Target>>,
-    ) -> Self {
-        Self { job, ticket, changes, target: Mutex::new(Some(target)), done }
+    pub fn new(job: Arc<J>, ticket: Ticket, changes: Option<Changes>, place: Place<J>) -> Self {
+        Self { job, ticket, changes, place: Mutex::new(Some(place)), change: OnceLock::new() }
     }
 
-    /// The target, for the lane that takes the frame.
-    pub fn target(&self) -> Option<J::Target> {
-        lock(&self.target).take()
+    /// For the lane that takes the frame.
+    pub fn place(&self) -> Option<Place<J>> {
+        lock(&self.place).take()
     }
 
-    /// Says what became of it. Nobody may be waiting any more: then the result is dropped.
-    pub fn done(&self, made: Made<J::Target>) {
-        let _ = self.done.try_send(made);
+    /// Why another rung than for the frame before it was chosen for it, and which, whoever makes it in the end.
+    pub fn chosen(&self, reason: Reason, rung: usize) {
+        let _ = self.change.set((reason, rung));
+    }
+
+    /// What [`Flight::chosen`] was told.
+    pub fn change(&self) -> Option<(Reason, usize)> {
+        self.change.get().copied()
     }
 }
 
@@ -55,14 +61,13 @@ pub enum Made<T> {
         service: Duration,
         /// Part of the picture, 0 to 1.
         reused: f64,
-        change: Option<Reason>,
         /// When it was done.
         at: Duration,
     },
     /// No lane can be in time: whoever takes it out makes it.
-    Apart { change: Option<Reason> },
+    Apart,
     /// It was made bicubic by whoever took it out.
-    Rescued { target: T, took: Duration, change: Option<Reason> },
+    Rescued { target: T, took: Duration },
     /// It cannot be had.
     Failed(Error),
 }

@@ -6,16 +6,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, select_biased};
 
 use super::changes::Changes;
 use super::flight::{Desk, Flight, Made, Shared, Waiting};
 use super::lanes::{self, Opened, Rescuer};
-use super::pacing::{Left, Outcome, Pacer, Reason};
+use super::pacing::{Left, Outcome, Pacer};
 use super::probe::Blank;
 use super::scene::Scenes;
 use super::stats::{self, Counter, Stats};
-use super::{Done, Job, Options, Report, Target, lock, worker};
+use super::{Change, Done, Job, Options, Report, Target, lock, worker};
 use crate::Error;
 use crate::frame::VideoInfo;
 
@@ -105,7 +105,7 @@ impl<J: Job> Scheduler<J> {
     /// Holds so many frames a second from now on, above 0; the latency of live frames follows. To be called only where there
     /// has been a target all along: without one no rung was measured.
     pub fn set_target(&self, rate: f64) {
-        let interval = Duration::from_secs_f64(1.0 / rate);
+        let Ok(interval) = Duration::try_from_secs_f64(1.0 / rate) else { return };
         let mut latency = lock(&self.latency);
         *latency = latency.map(|_| interval * self.window as u32);
         let mut desk = lock(&self.shared.desk);
@@ -140,9 +140,9 @@ impl<J: Job> Scheduler<J> {
     pub fn submit(&self, job: J, target: J::Target) -> Result<bool, Error> {
         let came = self.shared.now();
         let aborted = self.aborted();
-        select! {
-            send(self.places.0, ()) -> _ => {}
+        select_biased! {
             recv(aborted) -> _ => return Ok(false),
+            send(self.places.0, ()) -> _ => {}
         }
         let entered = self.enter(job, target, came);
         if !matches!(entered, Ok(true)) {
@@ -161,7 +161,7 @@ impl<J: Job> Scheduler<J> {
         let (done, result) = bounded(1);
         let mut desk = lock(&self.shared.desk);
         let ticket = desk.pacer.arrived(came, scene_cut);
-        let flight = Arc::new(Flight::new(job, target, ticket, changes, done));
+        let flight = Arc::new(Flight::new(job, ticket, changes, (target, done)));
         desk.waiting.push_back(flight.clone());
         drop(desk);
         self.shared.work.notify_one();
@@ -174,9 +174,9 @@ impl<J: Job> Scheduler<J> {
     pub fn next(&self) -> Option<Done<J>> {
         let asked = self.shared.now();
         let aborted = self.aborted();
-        let waiting = select! {
-            recv(self.order) -> waiting => waiting.ok()?,
+        let waiting = select_biased! {
             recv(aborted) -> _ => return None,
+            recv(self.order) -> waiting => waiting.ok()?,
         };
         let made = self.await_result(&waiting, &aborted);
         self.leave_place();
@@ -192,7 +192,7 @@ impl<J: Job> Scheduler<J> {
             let left = at.map(|at| at.saturating_sub(asleep));
             if left.is_some_and(|left| left.is_zero()) {
                 // The result may have come this moment.
-                break waiting.result.try_recv().unwrap_or(Made::Apart { change: None });
+                break waiting.result.try_recv().unwrap_or(Made::Apart);
             }
             let alarm = left.map_or_else(never, after);
             select! {
@@ -213,7 +213,7 @@ impl<J: Job> Scheduler<J> {
             }
         };
         Some(match made {
-            Made::Apart { change } => self.rescue(&waiting.flight, change),
+            Made::Apart => self.rescue(&waiting.flight),
             made => made,
         })
     }
@@ -227,7 +227,7 @@ impl<J: Job> Scheduler<J> {
     }
 
     /// Makes a frame bicubic, into a target of its own: a lane may still be writing to the first.
-    fn rescue(&self, flight: &Arc<Flight<J>>, change: Option<Reason>) -> Made<J::Target> {
+    fn rescue(&self, flight: &Arc<Flight<J>>) -> Made<J::Target> {
         let _span = tracing::debug_span!("rescue", number = flight.ticket.number).entered();
         lock(&self.shared.desk).withdraw(flight);
         let start = Instant::now();
@@ -237,35 +237,35 @@ impl<J: Job> Scheduler<J> {
             Ok(target)
         };
         match work() {
-            Ok(target) => Made::Rescued { target, took: start.elapsed(), change },
+            Ok(target) => Made::Rescued { target, took: start.elapsed() },
             Err(error) => Made::Failed(error),
         }
     }
 
     /// Counts a frame and puts its report together.
     fn take_out(&self, flight: Arc<Flight<J>>, made: Made<J::Target>, asked: Duration) -> Done<J> {
-        let (target, rung, service, reused, change, how) = match made {
-            Made::Lane { target, rung, service, reused, change, .. } => {
-                (target, rung, service, reused, change, Left::Lane)
-            }
-            Made::Rescued { target, took, change } => {
-                (target, self.shared.names.len() - 1, took, 0.0, change, Left::Rescued(took))
-            }
-            Made::Failed(error) => return Done { job: flight.job.clone(), result: Err(error) },
-            Made::Apart { .. } => {
-                let error = Error::Fault { text: "a frame was left alone".into() };
-                return Done { job: flight.job.clone(), result: Err(error) };
-            }
+        let names = &self.shared.names;
+        let (target, rung, service, reused, how) = match made {
+            Made::Lane { target, rung, service, reused, .. } => (target, rung, service, reused, Left::Lane),
+            Made::Rescued { target, took } => (target, names.len() - 1, took, 0.0, Left::Rescued(took)),
+            Made::Failed(error) => return self.failed(&flight, error),
+            Made::Apart => return self.failed(&flight, Error::Fault { text: "a frame was left alone".into() }),
         };
+        let change = flight.change().map(|(reason, rung)| Change { reason, model: names[rung].clone() });
         let at = self.shared.now();
         let inside = at - flight.ticket.came;
         let mut desk = lock(&self.shared.desk);
         let Outcome { late, deadline_bicubic } = desk.pacer.left(at, &flight.ticket, asked, how);
         desk.counter.count(&stats::Left { at, inside, rung, reused, late, deadline_bicubic });
         drop(desk);
-        let model = self.shared.names[rung].clone();
+        let model = names[rung].clone();
         let report = Report { model, rung, service, inside, reused, late, deadline_bicubic, change };
         Done { job: flight.job.clone(), result: Ok((target, report)) }
+    }
+
+    fn failed(&self, flight: &Flight<J>, error: Error) -> Done<J> {
+        lock(&self.shared.desk).pacer.failed();
+        Done { job: flight.job.clone(), result: Err(error) }
     }
 
     /// No frame will be submitted any more: once those inside are out, [`Scheduler::next`] gives None.

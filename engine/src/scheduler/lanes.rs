@@ -1,13 +1,13 @@
 //! What lanes are made of, how many there are, and how many threads each has.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::pacing::Setup;
 use super::reuse::Chain;
-use super::{Options, calibration};
+use super::{Options, calibration, lock};
 use crate::backend::tiles::{TileLane, Tiling};
-use crate::backend::{self, Backend, Lane, Plan, cpu::Cpu};
+use crate::backend::{self, Backend, Lane, Plan, bands, cpu::Cpu};
 use crate::frame::region::{self, Region};
 use crate::frame::{Frame, FrameMut, FrameRef, Kernel, VideoInfo};
 use crate::model::Model;
@@ -25,11 +25,11 @@ pub struct Lanes {
     /// For whole frames.
     pub whole: Box<dyn Lane>,
     tiles: Option<TileLane>,
-    tiling: Option<Tiling>,
     scale: usize,
 }
 
 impl Lanes {
+    /// For whole frames, and for tiles where there is memory for that, too.
     fn new(
         backend: &dyn Backend,
         whole: Box<dyn Lane>,
@@ -37,8 +37,19 @@ impl Lanes {
         tiling: Option<Tiling>,
         scale: usize,
     ) -> Result<Self, Error> {
-        let tiles = tiling.map(|tiling| TileLane::new(backend, plan, tiling));
-        Ok(Self { whole, tiles: tiles.transpose()?, tiling, scale })
+        let tiles = match tiling.map(|tiling| TileLane::new(backend, plan, tiling)).transpose() {
+            Err(e @ (Error::Memory { .. } | Error::DeviceMemory { .. })) => {
+                tracing::info!("{e}; no part of a frame is computed by itself");
+                None
+            }
+            tiles => tiles?,
+        };
+        Ok(Self { whole, tiles, scale })
+    }
+
+    /// Whether it is ready for tiles.
+    fn has_tiles(&self) -> bool {
+        self.tiles.is_some()
     }
 
     /// Computes one tile of a frame into its place.
@@ -65,9 +76,11 @@ impl Lanes {
         for tile in tiles.iter().map(|tile| tile.scaled(self.scale)) {
             region::copy(&output.view(), tile, &mut kept.view_mut(), (tile.x, tile.y));
         }
-        match self.tiling {
-            Some(tiling) if !tiles.is_empty() => {
-                for tile in tiling.tiles().filter(|tile| !tiles.contains(tile)).map(|tile| tile.scaled(self.scale)) {
+        match &self.tiles {
+            Some(lane) if !tiles.is_empty() => {
+                for tile in
+                    lane.tiling().tiles().filter(|tile| !tiles.contains(tile)).map(|tile| tile.scaled(self.scale))
+                {
                     region::copy(&kept.view(), tile, output, (tile.x, tile.y));
                 }
             }
@@ -80,9 +93,12 @@ impl Lanes {
 #[derive(Clone)]
 pub struct Recovery {
     plan: Plan,
+    /// Of a lane.
     threads: usize,
     tiling: Option<Tiling>,
     scale: usize,
+    /// What the first lane took: the others share its weights.
+    cpu: Arc<Mutex<Option<Arc<dyn Backend>>>>,
 }
 
 impl Recovery {
@@ -91,8 +107,18 @@ impl Recovery {
     /// # Errors
     /// Too little memory.
     pub fn lanes(&self) -> Result<Lanes, Error> {
-        let cpu = Cpu::new(self.threads)?;
-        Lanes::new(&cpu, cpu.lane(&self.plan)?, &self.plan, self.tiling, self.scale)
+        let cpu = self.cpu()?;
+        Lanes::new(&*cpu, bands::lane(&*cpu, &self.plan)?, &self.plan, self.tiling, self.scale)
+    }
+
+    fn cpu(&self) -> Result<Arc<dyn Backend>, Error> {
+        let mut first = lock(&self.cpu);
+        if let Some(cpu) = &*first {
+            return cpu.clone().sibling();
+        }
+        let cpu: Arc<dyn Backend> = Arc::new(Cpu::new(self.threads)?);
+        *first = Some(cpu.clone());
+        Ok(cpu)
     }
 }
 
@@ -132,14 +158,21 @@ pub struct Opened {
 pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
     let Options { scale, backend: kind, .. } = *options;
     let (ladder, precision) = (options.ladder.clone(), options.precision);
+    if let Some(rate) = options.target.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
+        let reason = format!("{rate} frames a second cannot be held: give a target above 0");
+        return Err(Error::Plan { reason });
+    }
     let plan = Plan { ladder, input: *input, output: input.scaled(scale)?, precision };
-    let chain = Chain::new(input, &plan.ladder);
+    let mut chain = Chain::new(input, &plan.ladder);
     let tiling = chain.tiling().filter(|_| options.reuse);
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
     let (backend, mut lanes) = open_lanes(&plan, tiling, options, threads)?;
+    if !lanes[0].has_tiles() {
+        chain.take_whole_frames();
+    }
     let waiting = if options.live { 1 } else { 2 };
     let window = if options.window == 0 { lanes.len() + waiting } else { options.window };
     let mut rescuer = Rescuer::new(&plan, threads)?;
@@ -160,8 +193,18 @@ pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
     let what = plan.describe(&*backend)?;
     let description = format!("{what}, lanes: {}, frames in flight: {window}", lanes.len());
     let recovers = kind == BackendKind::Auto && backend.kind() == BackendKind::Cuda;
-    let recovery = recovers.then(|| Recovery { plan: plan.clone(), threads, tiling, scale });
+    let threads = (threads / lanes.len()).max(1);
+    let recovery = recovers.then(|| Recovery { plan: plan.clone(), threads, tiling, scale, cpu: Arc::default() });
     Ok(Opened { plan, lanes, chain, rescuer, setup, description, recovery })
+}
+
+/// Lanes on the CPU, to share the threads evenly: as few as possible are left over, and as many lanes as then may be.
+fn cpu_lanes(threads: usize, options: &Options) -> usize {
+    if options.live || options.window == 1 {
+        return 1;
+    }
+    let most = if options.window == 0 { MAX_CPU_LANES } else { options.window.min(MAX_CPU_LANES) };
+    (1..=most.min(threads)).max_by_key(|lanes| (threads / lanes * lanes, *lanes)).unwrap_or(1)
 }
 
 fn open_lanes(
@@ -170,12 +213,7 @@ fn open_lanes(
     options: &Options,
     threads: usize,
 ) -> Result<(Arc<dyn Backend>, Vec<Lanes>), Error> {
-    let at_once = if options.live || options.window == 1 {
-        1
-    } else {
-        let most = if options.window == 0 { MAX_CPU_LANES } else { options.window };
-        threads.min(most).min(MAX_CPU_LANES)
-    };
+    let at_once = cpu_lanes(threads, options);
     let (backend, first) = backend::lane(options.backend, threads / at_once, options.device, plan)?;
     let mut lanes = vec![Lanes::new(&*backend, first, plan, tiling, options.scale)?];
     let wanted = match backend.kind() {
@@ -187,6 +225,8 @@ fn open_lanes(
         let sibling = backend.clone().sibling()?;
         let lane = sibling.lane(plan).and_then(|lane| Lanes::new(&*sibling, lane, plan, tiling, options.scale));
         match lane {
+            // Frames are not told apart by who can compute tiles.
+            Ok(lane) if lane.has_tiles() != lanes[0].has_tiles() => break,
             Ok(lane) => lanes.push(lane),
             Err(e @ (Error::Memory { .. } | Error::DeviceMemory { .. } | Error::Backend { .. })) => {
                 tracing::info!("{e}; lanes: {} in place of {wanted}", lanes.len());
@@ -196,4 +236,21 @@ fn open_lanes(
         }
     }
     Ok((backend, lanes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_thread_is_left_over_where_that_can_be() {
+        let lanes = |threads, window, live| {
+            let options = Options { window, live, ..Options::new(vec![], 2) };
+            cpu_lanes(threads, &options)
+        };
+        for (threads, expected) in [(1, 1), (2, 2), (4, 4), (8, 8), (12, 6), (15, 5), (16, 8), (24, 8)] {
+            assert_eq!((lanes(threads, 0, false), lanes(threads, 0, true)), (expected, 1), "{threads}");
+        }
+        assert_eq!([lanes(8, 3, false), lanes(9, 3, false), lanes(8, 1, false)], [2, 3, 1]);
+    }
 }

@@ -90,8 +90,17 @@ pub struct Report {
     pub late: bool,
     /// It was made bicubic to be in time.
     pub deadline_bicubic: bool,
-    /// Why the rung is another one than for the frame before it, if it is.
-    pub change: Option<Reason>,
+    /// Set where another rung was chosen for it than for the frame before it.
+    pub change: Option<Change>,
+}
+
+/// From a frame on another rung of the ladder is taken.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Why.
+    pub reason: Reason,
+    /// The model of that rung. Another may have made this frame: bicubic, where it would else have been late.
+    pub model: Arc<str>,
 }
 
 /// A lock whose holder panicked guards counters and queues that are never half-done.

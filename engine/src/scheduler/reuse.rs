@@ -74,6 +74,11 @@ impl Chain {
         self.tiling
     }
 
+    /// No lane is ready for tiles: a frame is reused whole or not at all.
+    pub fn take_whole_frames(&mut self) {
+        self.tiling = None;
+    }
+
     /// A frame that no lane computes. `changes` are against the frame before it; None where that is not known.
     pub fn skip(&mut self, changes: Option<&Changes>) {
         match changes {

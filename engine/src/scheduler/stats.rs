@@ -109,7 +109,7 @@ impl Counter {
         stats.reused = self.reused / stats.frames.max(1) as f64;
         let last: Vec<_> = self.recent.iter().filter(|(at, _)| *at + SECOND > now).collect();
         // A stream that began less than a second ago has not been counted for a whole one.
-        let span = last.first().map_or(SECOND, |(first, _)| (now - *first).max(SECOND / 4).min(SECOND));
+        let span = last.first().map_or(SECOND, |(first, _)| now.saturating_sub(*first).max(SECOND / 4).min(SECOND));
         stats.fps = if last.is_empty() { 0.0 } else { last.len() as f64 / span.as_secs_f64() };
         let inside: Duration = last.iter().map(|(_, inside)| *inside).sum();
         stats.latency = inside / last.len().max(1) as u32;

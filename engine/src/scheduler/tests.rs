@@ -27,6 +27,16 @@ enum Trouble {
     Slow(Duration),
     /// The lane panics.
     Panic,
+    /// It panics, and again when that is cleared away.
+    Twice,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("planted behind");
+    }
 }
 
 impl Job for TestJob {
@@ -39,6 +49,7 @@ impl Job for TestJob {
                 Trouble::None => {}
                 Trouble::Slow(time) => thread::sleep(time),
                 Trouble::Panic => panic!("planted"),
+                Trouble::Twice => std::panic::panic_any(Bomb),
             }
         }
         Ok(self.frame.view())
@@ -121,6 +132,45 @@ fn frames_come_back_in_order_and_the_same_for_any_window() {
         let stats = scheduler.stats();
         assert_eq!((stats.frames, stats.late, stats.rungs[0].1, stats.reused), (20, 0, 20, 0.0));
     }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let info = info(16, 16);
+    let refused = |options: &Options| match Scheduler::<TestJob>::new(&info, options) {
+        Err(Error::Plan { reason }) => reason,
+        other => panic!("{:?}", other.err()),
+    };
+    assert!(refused(&cpu(vec![])).contains("no model"));
+    let reason = refused(&Options { scale: 3, ..cpu(vec![luma()]) });
+    assert!(reason.contains("enlarges 2 times") && reason.contains("16x16 to 48x48"), "{reason}");
+    for target in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(refused(&Options { target: Some(target), ..cpu(vec![luma()]) }).contains("above 0"), "{target}");
+    }
+}
+
+#[test]
+fn a_lane_that_breaks_down_is_told_and_goes_on() {
+    let info = info(16, 16);
+    let scheduler = Scheduler::new(&info, &Options { window: 1, ..cpu(vec![luma()]) }).unwrap();
+    let troubles = [Trouble::None, Trouble::Twice, Trouble::None];
+    let jobs = troubles.iter().enumerate().map(|(n, &trouble)| job(n, picture(&info, n), trouble)).collect();
+    let done = through(&scheduler, jobs);
+    assert_eq!(done.iter().map(|done| done.result.is_ok()).collect::<Vec<_>>(), [true, false, true]);
+    assert!(matches!(done[1].result, Err(Error::Fault { .. })));
+}
+
+#[test]
+fn a_rung_is_told_though_its_first_frame_is_made_bicubic() {
+    let info = info(16, 16);
+    let ladder = vec![luma(), Model::Resample(Kernel::Bicubic)];
+    let options = Options { live: true, target: Some(10.0), window: 1, ..cpu(ladder) };
+    let scheduler = Scheduler::new(&info, &options).unwrap();
+    let done = through(&scheduler, vec![job(0, picture(&info, 0), Trouble::Slow(Duration::from_secs(1)))]);
+    let (_, report) = done.into_iter().next().unwrap().result.unwrap();
+    let change = report.change.unwrap();
+    assert!(report.deadline_bicubic && change.reason == Reason::Start);
+    assert_eq!((&*change.model, &*report.model), (luma().name(), "bicubic"));
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::flight::{Flight, Made, Shared};
 use super::lanes::{Lanes, Recovery};
-use super::pacing::Reason;
 use super::reuse::{Errand, Work};
 use super::{Job, Target, lock};
 use crate::Error;
@@ -26,7 +25,6 @@ pub struct Worker<J: Job> {
 struct Order<J: Job> {
     flight: Arc<Flight<J>>,
     rung: usize,
-    change: Option<Reason>,
     errand: Errand,
     reused: f64,
 }
@@ -58,10 +56,17 @@ pub fn start<J: Job>(
 }
 
 impl<J: Job> Worker<J> {
+    /// Until no more frames come. What panics beside the computation costs one frame, whose taker is told, and no lane.
     fn run(mut self) {
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.serve())) {
+            tracing::error!("{}", fault(&*payload));
+        }
+    }
+
+    fn serve(&mut self) {
         while let Some(order) = self.take() {
-            let Some(mut target) = order.flight.target() else { continue };
-            let Order { flight, rung, change, errand, reused } = order;
+            let Some((mut target, teller)) = order.flight.place() else { continue };
+            let Order { flight, rung, errand, reused } = order;
             let model = &*self.shared.names[rung];
             let span = tracing::debug_span!("frame", number = flight.ticket.number, model, reused);
             let start = self.shared.now();
@@ -69,8 +74,9 @@ impl<J: Job> Worker<J> {
             let (now, service) = (self.shared.now(), self.shared.now() - start);
             let (sample, share) = if result.is_ok() { (service, 1.0 - reused) } else { (Duration::ZERO, 0.0) };
             lock(&self.shared.desk).pacer.served(now, &flight.ticket, rung, sample, share);
-            flight.done(match result {
-                Ok(()) => Made::Lane { target, rung, service, reused, change, at: now },
+            // Nobody may be waiting any more: then the result is dropped.
+            let _ = teller.try_send(match result {
+                Ok(()) => Made::Lane { target, rung, service, reused, at: now },
                 Err(error) => Made::Failed(error),
             });
         }
@@ -100,15 +106,20 @@ impl<J: Job> Worker<J> {
             };
             let (now, waiting) = (shared.now(), desk.waiting.len());
             let choice = desk.pacer.choose(now, &flight.ticket, waiting);
+            if let Some(reason) = choice.change {
+                flight.chosen(reason, desk.pacer.rung());
+            }
             let changes = flight.changes.as_ref();
             let Some(rung) = choice.rung else {
                 desk.chain.skip(changes);
-                flight.done(Made::Apart { change: choice.change });
+                if let Some((_, teller)) = flight.place() {
+                    let _ = teller.try_send(Made::Apart);
+                }
                 continue;
             };
             let errand = desk.chain.errand(rung, changes);
             let reused = desk.chain.reused(&errand.work);
-            return Some(Order { flight, rung, change: choice.change, errand, reused });
+            return Some(Order { flight, rung, errand, reused });
         }
     }
 

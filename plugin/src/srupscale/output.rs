@@ -76,17 +76,13 @@ impl SrUpscale {
     }
 
     fn tell_change(&self, report: &srup_engine::scheduler::Report, pts: Option<gst::ClockTime>) {
-        if report.change.is_none() {
-            return;
-        }
+        let Some(change) = &report.change else { return };
         let running_time = pts.and_then(|pts| {
             let segment = self.src().sticky_event::<gst::event::Segment>(0)?;
             segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)
         });
-        let previous = lock(&self.told_model).replace(report.model.to_string());
-        if let Some(message) = told::change(&*self.obj(), report, previous.as_deref(), running_time) {
-            let _ = self.obj().post_message(message);
-        }
+        let previous = lock(&self.told_model).replace(change.model.to_string());
+        let _ = self.obj().post_message(told::change(&*self.obj(), change, previous.as_deref(), running_time));
     }
 
     /// An event from downstream.

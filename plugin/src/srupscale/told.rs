@@ -1,7 +1,7 @@
 //! What the element tells: statistics, messages when the model changes, and a meta on every picture.
 
 use gst::prelude::*;
-use srup_engine::scheduler::{Report, Stats};
+use srup_engine::scheduler::{Change, Report, Stats};
 
 /// The name of the custom meta.
 pub const META: &str = "SrUpscaleMeta";
@@ -25,21 +25,21 @@ pub fn mark(buffer: &mut gst::BufferRef, report: &Report) -> Result<(), gst::gli
     Ok(())
 }
 
-/// The message that the model has changed, if it has.
+/// The message that the model has changed.
 pub fn change(
     source: &impl IsA<gst::Object>,
-    report: &Report,
+    change: &Change,
     previous: Option<&str>,
     running_time: Option<gst::ClockTime>,
-) -> Option<gst::Message> {
-    let reason = report.change?.to_string();
+) -> gst::Message {
+    let reason = change.reason.to_string();
     let structure = gst::Structure::builder("srupscale-model")
-        .field("model", &*report.model)
+        .field("model", &*change.model)
         .field("previous", previous)
         .field("reason", reason)
         .field("running-time", running_time)
         .build();
-    Some(gst::message::Element::builder(structure).src(source).build())
+    gst::message::Element::builder(structure).src(source).build()
 }
 
 /// The property `stats`.

@@ -26,10 +26,20 @@ pub fn check(model: &str, (width, height): (usize, usize), needed: usize) -> Res
 /// Bytes that this process may still take: what the kernel says is available, or what its control group has left.
 fn available() -> Option<usize> {
     let system = fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo(&text));
-    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<usize>().ok();
+    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok();
+    let number = |name: &str| read(name)?.trim().parse::<usize>().ok();
     // `memory.max` is a number only where there is a limit.
-    let group = read("memory.max").zip(read("memory.current")).map(|(max, current)| max.saturating_sub(current));
+    let left = number("memory.max").zip(number("memory.current"));
+    let group =
+        left.map(|(max, used)| max.saturating_sub(used) + read("memory.stat").map_or(0, |text| file_cache(&text)));
     [system, group].into_iter().flatten().min()
+}
+
+/// Of what a control group uses, the files that the kernel keeps in memory as long as nothing else wants it.
+fn file_cache(stat: &str) -> usize {
+    let parts = ["inactive_file ", "active_file "];
+    let bytes = |line: &str| parts.iter().find_map(|name| line.strip_prefix(name))?.trim().parse::<usize>().ok();
+    stat.lines().filter_map(bytes).sum()
 }
 
 fn meminfo(text: &str) -> Option<usize> {
@@ -45,6 +55,12 @@ mod tests {
     fn meminfo_is_read_in_kib() {
         assert_eq!(meminfo("MemTotal:  100 kB\nMemAvailable:   24105 kB\n"), Some(24105 * 1024));
         assert_eq!(meminfo("MemTotal:  100 kB\n"), None);
+    }
+
+    #[test]
+    fn cached_files_are_not_in_the_way() {
+        let stat = "anon 7\nfile 100\nshmem 5\ninactive_anon 9\ninactive_file 60\nactive_file 35\nslab 11\n";
+        assert_eq!(file_cache(stat), 95);
     }
 
     #[test]

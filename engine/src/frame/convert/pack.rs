@@ -133,6 +133,7 @@ impl Packer {
             return None;
         }
         let (plane, finite) = (frame.plane_mut(0), AtomicBool::new(true));
+        assert!(plane.stride >= self.info.format.row_bytes(0, self.info.width), "rows do not share bytes");
         let (stride, plane) = (plane.stride, Shared::new(&mut *plane.data));
         let layout = Layout::new(self.info.format, 0);
         Some(LumaRows { isa: self.isa, plane, stride, width: self.info.width, layout, finite })

@@ -279,6 +279,11 @@ impl Pacer {
         outcome
     }
 
+    /// A frame leaves without a picture: nobody can say when it was due.
+    pub fn failed(&mut self) {
+        self.schedule.failed();
+    }
+
     /// Another target: 1 / rate, None for no pacing.
     pub fn set_interval(&mut self, interval: Option<Duration>) {
         self.schedule.set_interval(interval.map(|d| d.as_secs_f64()));

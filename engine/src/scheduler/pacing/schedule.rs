@@ -89,6 +89,11 @@ impl Schedule {
         self.due(ticket).map_or(f64::NEG_INFINITY, |due| now - due)
     }
 
+    /// A frame leaves without a picture.
+    pub(super) fn failed(&mut self) {
+        self.inside = self.inside.saturating_sub(1);
+    }
+
     /// What was due under the old interval stays due; the new one counts from the newest output.
     pub(super) fn set_interval(&mut self, interval: Option<f64>) {
         let newest = self.arriving.saturating_sub(self.inside as u64 + 1);

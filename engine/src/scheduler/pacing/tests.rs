@@ -50,6 +50,21 @@ fn starts_with_the_best_rung_that_fits() {
 }
 
 #[test]
+fn a_frame_that_fails_is_not_inside_for_ever() {
+    let mut pacer = Pacer::new(setup());
+    frame(&mut pacer, ms(0), ms(30));
+    let ticket = pacer.arrived(ms(40), false);
+    pacer.choose(ms(40), &ticket, 0);
+    pacer.served(ms(50), &ticket, 1, ms(0), 0.0);
+    pacer.failed();
+    // Nothing comes for two seconds: the next frame finds a lane that has waited, and its time begins anew.
+    assert_eq!(
+        frame(&mut pacer, ms(2000), ms(30)),
+        (Choice { rung: Some(1), change: None }, Outcome { late: false, deadline_bicubic: false },)
+    );
+}
+
+#[test]
 fn a_target_that_changes_before_the_first_frame_is_no_switch() {
     let mut pacer = Pacer::new(setup());
     pacer.set_interval(Some(ms(80)));
