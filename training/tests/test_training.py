@@ -207,9 +207,9 @@ def test_network_of_y_repeats_that_of_colours_on_grey():
 def test_soup_is_the_mean_of_one_network(tmp_path, monkeypatch):
     states = [build_preset("luma-s", 2).state_dict() for _ in range(2)]
     kept = {"family": "luma", "params": parameters("luma-s", 2)[1], "scale": 2, "flavour": None}
-    for name, state in zip("ab", states):
-        torch.save(kept | {"average": state}, tmp_path / f"{name}.pt")
-    files = [str(tmp_path / f"{name}.pt") for name in "ab"]
+    files = [str(tmp_path / name) for name in ("a.pt", "b.safetensors")]
+    torch.save(kept | {"average": states[0]}, files[0])
+    weights.save(files[1], states[1], kept["family"], kept["params"], kept["scale"])
     monkeypatch.setattr(sys, "argv", ["soup.py", *files, "--out", str(tmp_path / "c.pt")])
     soup.main()
     found = weights.load_network(tmp_path / "c.pt")[0].state_dict()
