@@ -85,8 +85,10 @@ impl Room {
         let rings = largest(networks.iter().map(|p| p.layout.rings.as_slice()));
         let values = slots.iter().sum::<usize>() + threads * rings.iter().sum::<usize>();
         let own: usize = networks.iter().map(|p| state_bytes(&p.program, threads)).sum();
+        // Input and output, which every network of as many colours shares, lie beside the room.
+        let ends = networks.iter().map(|p| ends(&p.program)).max().unwrap_or(0);
         if let Some(first) = networks.first() {
-            memory::check(&first.name, (first.width, first.height), 4 * values + own)?;
+            memory::check(&first.name, (first.width, first.height), 4 * (values + ends) + own)?;
         }
         let programs = || networks.iter().map(|p| &p.program);
         let longest = programs().flat_map(|p| p.values.iter().map(|v| Line::new(v.width, p.reach).stride)).max();
@@ -99,6 +101,15 @@ impl Room {
         });
         Ok(Self { slots: slots.iter().map(|&len| Buffer::zeros(len)).collect(), workers })
     }
+}
+
+/// Values of a network's input and output.
+fn ends(program: &Program) -> usize {
+    let size = |value: usize| {
+        let Value { channels, height, width, .. } = program.values[value];
+        channels * height * width
+    };
+    size(0) + size(program.output)
 }
 
 /// The largest of each place.
