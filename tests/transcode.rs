@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use srup_tests::{example, shared};
 use tools::{
-    assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, probe, run, side_data, stream,
-    transcode, workshop,
+    assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, packet_times, probe, run,
+    side_data, stream, transcode, workshop,
 };
 
 /// A clip with a variable frame rate, sound, two subtitles, a font, chapters, titles and languages.
@@ -289,6 +289,47 @@ fn a_size_that_changes_on_the_way_is_brought_to_the_first() {
     assert!(run.stderr.contains("changes from 96x64 to 64x64"), "{run:?}");
     let sizes: Vec<_> = frames(&folder.join("out.mkv")).iter().map(|frame| frame["width"].clone()).collect();
     assert_eq!(sizes, vec![Value::from(192); 50]);
+}
+
+#[test]
+fn joined_recordings_are_as_long_as_their_parts() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    // A clock that falls, and one that leaps ahead.
+    for (name, start) in [("a", 5), ("b", 0), ("c", 500)] {
+        ffmpeg(
+            folder,
+            &format!(
+                "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2 -f lavfi -i sine=duration=2 -c:v libx264 -bf 2 -c:a mp2 \
+                 -output_ts_offset {start} {name}.ts"
+            ),
+        );
+    }
+    let part = |name: &str| fs::read(folder.join(format!("{name}.ts"))).unwrap();
+    for (name, count) in [("abc", 3), ("aa", 2)] {
+        let joined: Vec<u8> = name.chars().flat_map(|name| part(&name.to_string())).collect();
+        fs::write(folder.join("in.ts"), joined).unwrap();
+        let run = transcode(folder, "in.ts out.mkv -y");
+        let warnings: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning")).collect();
+        assert_eq!(warnings.len(), 1, "{run:?}");
+        assert!(warnings[0].contains("the file's clock jumps"), "{run:?}");
+        let output = folder.join("out.mkv");
+        // Picture and sound: as many as went in, in even steps, and together at each join.
+        let packets = |path: &Path, kind| packet_times(path, kind).len();
+        for kind in ["v", "a"] {
+            assert_eq!(packets(&output, kind), count * packets(&folder.join("a.ts"), kind));
+            let times = packet_times(&output, kind);
+            let steps = times.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(steps.clone().all(|step| (0.01..0.12).contains(&step)), "{kind}: {:?}", steps.collect::<Vec<_>>());
+        }
+        let length = |kind| {
+            let times = packet_times(&output, kind);
+            times[times.len() - 1] - times[0]
+        };
+        let expected = 2.0 * count as f64;
+        assert!((length("v") - expected).abs() < 0.1 * count as f64, "{}", length("v"));
+        assert!((length("v") - length("a")).abs() < 0.1, "{} and {}", length("v"), length("a"));
+    }
 }
 
 #[test]

@@ -100,6 +100,7 @@ fn decode(
             }
             None => true,
         },
+        Item::Notice(text) => writer.send(Message::Warning(text)).is_ok(),
     };
     if !start.into_iter().all(send) {
         return Ok(Damage::default());

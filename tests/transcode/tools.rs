@@ -72,6 +72,18 @@ pub fn frames(path: &Path) -> Vec<Value> {
     value["frames"].as_array().cloned().unwrap_or_default()
 }
 
+/// The times at which the packets of the first stream of a kind are shown (`v`, `a` or `s`), in seconds, sorted.
+#[track_caller]
+pub fn packet_times(path: &Path, kind: &str) -> Vec<f64> {
+    let value = json(path, &["-select_streams", &format!("{kind}:0"), "-show_packets"]);
+    let packets = value["packets"].as_array().expect("packets");
+    let time =
+        |packet: &Value| packet["pts_time"].as_str().and_then(|text| text.parse().ok()).expect("a packet's time");
+    let mut times: Vec<f64> = packets.iter().map(time).collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
 #[track_caller]
 fn json(path: &Path, arguments: &[&str]) -> Value {
     let mut command = srup_tests::ffmpeg_tool("ffprobe").expect("asked for before");

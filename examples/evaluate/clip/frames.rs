@@ -92,7 +92,7 @@ fn next(source: &mut Source) -> Result<Option<Video>, Failure> {
     loop {
         match source.next_item()? {
             Some(Item::Frame(video)) => return Ok(Some(video)),
-            Some(Item::Packet(_)) => {}
+            Some(Item::Packet(_) | Item::Notice(_)) => {}
             None => return Ok(None),
         }
     }

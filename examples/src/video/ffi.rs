@@ -333,6 +333,12 @@ pub fn duration_is_stated(input: &context::Input) -> bool {
     input.duration() > 0 && method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM
 }
 
+/// True if the times in such a file may jump, as FFmpeg says of MPEG-TS and VOB.
+pub fn clock_may_jump(input: &context::Input) -> bool {
+    // SAFETY: the context is alive and was opened, so its format is an entry of FFmpeg's static table.
+    unsafe { (*(*input.as_ptr()).iformat).flags & AVFMT_TS_DISCONT != 0 }
+}
+
 /// When the container says that it starts, in microseconds.
 pub fn start_time(input: &context::Input) -> i64 {
     // SAFETY: the context is alive.

@@ -1,5 +1,6 @@
 //! Reading: packets come out as they are, those of the best video stream as decoded frames.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use ffmpeg_next::format::context;
@@ -8,6 +9,7 @@ use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Error, Packet, Rational, codec, decoder, format, media};
 
 use super::deinterlace::Deinterlacer;
+use super::timeline::Timeline;
 use super::{ffi, file};
 use crate::Failure;
 
@@ -20,6 +22,8 @@ pub enum Item {
     Frame(Video),
     /// A packet of another stream.
     Packet(Packet),
+    /// Something about the file for the user to know.
+    Notice(String),
 }
 
 /// What went wrong while reading without ending it.
@@ -38,6 +42,11 @@ pub struct Source {
     video: usize,
     time_base: Rational,
     deinterlacer: Option<Deinterlacer>,
+    /// Where the file's clock may jump.
+    timeline: Option<Timeline>,
+    /// True once the user has been told that it does.
+    jumped: bool,
+    notices: VecDeque<String>,
     draining: bool,
     drained: bool,
     /// The end of what was read, in seconds, by the packets' times.
@@ -70,12 +79,16 @@ impl Source {
             Failure::new(format!("cannot decode the {} video of {}: {error}", codec.name(), path.display()))
         })?;
         let deinterlacer = deinterlace.then(|| Deinterlacer::new(time_base));
+        let timeline = ffi::clock_may_jump(&input).then(|| Timeline::new(input.streams().len()));
         Ok(Self {
             input,
             decoder,
             video,
             time_base,
             deinterlacer,
+            timeline,
+            jumped: false,
+            notices: VecDeque::new(),
             draining: false,
             drained: false,
             end: 0.0,
@@ -122,6 +135,9 @@ impl Source {
     /// The next frame or packet in the file's order; None at the end.
     pub fn next_item(&mut self) -> Result<Option<Item>, Failure> {
         loop {
+            if let Some(notice) = self.notices.pop_front() {
+                return Ok(Some(Item::Notice(notice)));
+            }
             if let Some(frame) = self.receive()? {
                 return Ok(Some(Item::Frame(frame)));
             }
@@ -167,11 +183,27 @@ impl Source {
                 }
             }
         }
-        if let (Some(stream), Some(time)) = (self.input.stream(packet.stream()), packet.pts().or(packet.dts())) {
-            let end = (time + packet.duration()) as f64 * f64::from(stream.time_base());
-            self.end = self.end.max(end);
-        }
+        self.place(&mut packet);
         Some(packet)
+    }
+
+    /// Takes a jump of the file's clock out of a packet's times, and notes how far they go.
+    fn place(&mut self, packet: &mut Packet) {
+        let Some(stream) = self.input.stream(packet.stream()) else { return };
+        let unit = stream.time_base();
+        let dense = matches!(stream.parameters().medium(), media::Type::Video | media::Type::Audio);
+        if let Some(seconds) = self.timeline.as_mut().and_then(|timeline| timeline.place(packet, unit, dense))
+            && !self.jumped
+        {
+            self.jumped = true;
+            self.notices.push_back(format!(
+                "the file's clock jumps after {seconds:.1} s, as where recordings were joined; what follows, here and at \
+                 every other jump, is put right behind what was before"
+            ));
+        }
+        if let Some(time) = packet.pts().or(packet.dts()) {
+            self.end = self.end.max((time + packet.duration()) as f64 * f64::from(unit));
+        }
     }
 
     fn decode(&mut self, packet: &Packet) -> Result<(), Failure> {

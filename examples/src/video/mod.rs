@@ -7,3 +7,4 @@ pub mod ffi;
 pub mod file;
 pub mod formats;
 pub mod input;
+mod timeline;
