@@ -241,6 +241,15 @@ fn interlaced_video_is_refused_or_deinterlaced() {
     transcode(folder, "in.mkv out.mkv --deinterlace");
     assert_same_times(&folder.join("in.mkv"), &folder.join("out.mkv"));
     assert!(frames(&folder.join("out.mkv")).iter().all(|frame| frame["interlaced_frame"] == 0));
+    // A video that becomes interlaced on its way.
+    ffmpeg(folder, "-f lavfi -i testsrc2=size=64x48:rate=25:duration=1 -c:v mpeg2video -q:v 2 -bf 2 a.ts");
+    ffmpeg(folder, "-i in.mkv -c copy -output_ts_offset 1 b.ts");
+    let joined = ["a.ts", "b.ts"].map(|name| fs::read(folder.join(name)).unwrap()).concat();
+    fs::write(folder.join("late.ts"), joined).unwrap();
+    let late = transcode(folder, "late.ts late.mkv");
+    assert!(late.stderr.contains("warning: the video is interlaced from 2.4 s on"), "{late:?}");
+    assert_same_times(&folder.join("late.ts"), &folder.join("late.mkv"));
+    assert!(frames(&folder.join("late.mkv")).iter().all(|frame| frame["interlaced_frame"] == 0));
     // Progressive frames pass untouched.
     ffmpeg(folder, "-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.4 -c:v ffv1 plain.mkv");
     transcode(folder, "plain.mkv a.mkv --codec ffv1");

@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Upscaling")]
     pub trace: Option<PathBuf>,
 
-    /// Deinterlace what is marked as interlaced (FFmpeg's bwdif, one frame for each frame)
+    /// Deinterlace what is marked as interlaced (FFmpeg's bwdif, one frame for each frame); needed where the video begins so
     #[arg(long)]
     pub deinterlace: bool,
 

@@ -42,6 +42,8 @@ pub struct Source {
     video: usize,
     time_base: Rational,
     deinterlacer: Option<Deinterlacer>,
+    /// True once a frame was progressive.
+    started: bool,
     /// Where the file's clock may jump.
     timeline: Option<Timeline>,
     /// True once the user has been told that it does.
@@ -57,7 +59,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens a file and its video decoder. `deinterlace` lets interlaced frames in.
+    /// Opens a file and its video decoder. `deinterlace` lets a video in whose first frame is interlaced; one that becomes so
+    /// later is deinterlaced in any case.
     pub fn open(path: &Path, deinterlace: bool) -> Result<Self, Failure> {
         let input = format::input(&file::url(path)).map_err(|error| {
             let advice = "it is no video file, or damaged at the start (an mp4 that was cut off cannot be read)";
@@ -86,6 +89,7 @@ impl Source {
             video,
             time_base,
             deinterlacer,
+            started: false,
             timeline,
             jumped: false,
             notices: VecDeque::new(),
@@ -253,16 +257,32 @@ impl Source {
                     continue;
                 }
             }
+            if self.deinterlacer.is_none() && frame.is_interlaced() {
+                self.deinterlacer = Some(self.late_deinterlacer(&frame)?);
+            }
             match &mut self.deinterlacer {
                 Some(deinterlacer) => deinterlacer.push(&frame)?,
-                None if frame.is_interlaced() => {
-                    return Err(Failure::new(
-                        "the video is interlaced, and enlarging woven fields would spoil it: add --deinterlace",
-                    ));
+                None => {
+                    self.started = true;
+                    return Ok(Some(frame));
                 }
-                None => return Ok(Some(frame)),
             }
         }
+    }
+
+    /// A deinterlacer for a video that turns out to be interlaced; an error if it is so from the start.
+    fn late_deinterlacer(&mut self, frame: &Video) -> Result<Deinterlacer, Failure> {
+        if !self.started {
+            return Err(Failure::new(
+                "the video is interlaced, and enlarging woven fields would spoil it: add --deinterlace",
+            ));
+        }
+        // What was done so far is worth more than a question.
+        let seconds = frame.pts().unwrap_or_default() as f64 * f64::from(self.time_base);
+        self.notices.push_back(format!(
+            "the video is interlaced from {seconds:.1} s on; from there it is deinterlaced, as --deinterlace does"
+        ));
+        Ok(Deinterlacer::new(self.time_base))
     }
 
     /// Sets a frame's time: the decoder's best guess, or after the frame before it where there is none or it does not rise.
