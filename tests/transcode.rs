@@ -281,6 +281,19 @@ fn a_truncated_file_gives_what_decodes_and_says_so() {
 }
 
 #[test]
+fn sound_that_outlasts_the_video_is_no_cut_even_where_it_is_left_out() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    ffmpeg(
+        folder,
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=1 -f lavfi -i sine=duration=3 -c:v libx264 -c:a aac talk.mp4",
+    );
+    let run = transcode(folder, "talk.mp4 out.webm");
+    assert!(run.stderr.contains("webm cannot hold audio stream 1 (aac)"), "{run:?}");
+    assert!(!run.stderr.contains("cut off"), "{run:?}");
+}
+
+#[test]
 fn a_size_that_changes_on_the_way_is_brought_to_the_first() {
     let Some(folder) = workshop() else { return };
     let folder = folder.path();

@@ -55,11 +55,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     let temporary = files::Temporary::beside(&args.output);
     stop::set_unfinished(Some(temporary.path()));
     stop::listen();
-    let created = Muxer::create(temporary.path(), &container, &source, &fates, &encoding, &hdr)?;
-    let (mut muxer, routes) = created;
-    for (stream, _) in routes.iter().enumerate().filter(|(_, route)| route.is_none()) {
-        ffi::discard(source.input_mut(), stream);
-    }
+    let (mut muxer, routes) = Muxer::create(temporary.path(), &container, &source, &fates, &encoding, &hdr)?;
     let (input, output) = upscaling.infos();
     let sizes = format!("{}x{} to {}x{}", input.width, input.height, output.width, output.height);
     let model = upscaling.describe().to_owned();

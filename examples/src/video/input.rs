@@ -51,7 +51,7 @@ pub struct Source {
     notices: VecDeque<String>,
     draining: bool,
     drained: bool,
-    /// The end of what was read, in seconds, by the packets' times.
+    /// The end of what was read, of all streams, in seconds, by the packets' times.
     end: f64,
     /// Time and duration of the last frame.
     last: Option<(i64, i64)>,
