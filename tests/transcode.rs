@@ -12,7 +12,7 @@ use serde_json::Value;
 use srup_tests::{example, shared};
 use tools::{
     assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, packet_times, probe, run,
-    side_data, stream, transcode, workshop,
+    side_data, stream, time, transcode, workshop,
 };
 
 /// A clip with a variable frame rate, sound, two subtitles, a font, chapters, titles and languages.
@@ -222,6 +222,30 @@ fn formats_that_the_engine_lacks_are_converted() {
         assert_eq!(pixel.contains("10"), depth == 10, "{format} became {pixel}");
         assert_eq!(pixel.contains("10"), stream(&file, "video")["codec_name"] == "hevc", "{format} became {pixel}");
     }
+}
+
+#[test]
+fn a_container_of_one_frame_rate_gets_one_or_is_refused() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    let source = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=8 -f lavfi -i sine=duration=8 -c:v libx264 -c:a mp2";
+    ffmpeg(folder, &format!("{source} in.mp4"));
+    // A frame is missing.
+    ffmpeg(folder, &format!("{source} -vf select=not(eq(n\\,10)) -fps_mode passthrough gap.mp4"));
+    ffmpeg(folder, &format!("{source} -vf select=lt(n\\,99)+not(mod(n\\,3)) -fps_mode passthrough varies.mp4"));
+    for (name, repeated) in [("in", 0), ("gap", 1)] {
+        let run = transcode(folder, &format!("{name}.mp4 {name}.avi"));
+        assert!(!run.stderr.contains("warning"), "{run:?}");
+        let file = probe(&folder.join(format!("{name}.avi")));
+        assert_eq!(stream(&file, "video")["r_frame_rate"], "25/1", "{name}");
+        assert_eq!(frames(&folder.join(format!("{name}.mp4"))).len(), 200 - repeated);
+        let times: Vec<_> = frames(&folder.join(format!("{name}.avi"))).iter().map(time).collect();
+        assert_eq!(times.len(), 200);
+        assert!(times.windows(2).all(|pair| (pair[1] - pair[0] - 0.04).abs() < 1e-3), "{times:?}");
+    }
+    let refused = run(folder, "varies.mp4 out.avi --model bicubic");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("avi holds one frame rate, and this video's varies"), "{refused:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use srup_examples::video::convert::{Converter, Shape};
 use srup_examples::video::{ffi, formats};
 
 use crate::args::Args;
+use crate::grid::Grid;
 use crate::hdr::Hdr;
 use crate::streams;
 
@@ -37,6 +38,8 @@ pub struct Target<'a> {
     pub tags: Tags,
     /// Unit of the frames' times, in seconds.
     pub time_base: Rational,
+    /// The one frame rate that the container holds; None if it keeps the frames' times.
+    pub constant: Option<Rational>,
     /// Frames a second, roughly; None if unknown.
     pub rate: Option<Rational>,
     /// Shape of a pixel; None if unknown.
@@ -81,6 +84,7 @@ pub struct Encoding {
     takes: Shape,
     matrix: Matrix,
     aspect: Rational,
+    grid: Option<Grid>,
 }
 
 impl Encoding {
@@ -105,9 +109,9 @@ impl Encoding {
         video.set_width(frames.width);
         video.set_height(frames.height);
         video.set_format(pixel);
-        video.set_time_base(target.time_base);
+        video.set_time_base(target.constant.map_or(target.time_base, |rate| rate.invert()));
         // A hint for rate control and level. Without one x264 would take the time base's, thousands a second, for it.
-        video.set_frame_rate(Some(target.rate.unwrap_or(Rational(30, 1))));
+        video.set_frame_rate(Some(target.constant.or(target.rate).unwrap_or(Rational(30, 1))));
         if let Some(aspect) = target.aspect {
             video.set_aspect_ratio(aspect);
         }
@@ -119,7 +123,8 @@ impl Encoding {
         let encoder =
             video.open_with(options(args, &codec, target.hdr)?).map_err(|error| refused(&codec, &takes, &error))?;
         let aspect = target.aspect.unwrap_or(Rational(0, 1));
-        Ok((Self { encoder, frames, takes, matrix, aspect }, warnings))
+        let grid = target.constant.map(|rate| Grid::new(target.time_base, rate));
+        Ok((Self { encoder, frames, takes, matrix, aspect, grid }, warnings))
     }
 
     /// Its parameters, for a stream.
@@ -132,6 +137,11 @@ impl Encoding {
         self.aspect
     }
 
+    /// The one frame rate of what comes out, where the container needs one.
+    pub fn rate(&self) -> Option<Rational> {
+        self.grid.as_ref().map(Grid::rate)
+    }
+
     /// The encoder's name and pixel format, in words.
     pub fn describe(&self) -> String {
         let codec = self.encoder.codec();
@@ -140,7 +150,8 @@ impl Encoding {
 
     /// Ready to work, on the thread that calls this.
     pub fn start(self) -> Worker {
-        Worker { converter: Converter::new(self.takes, self.matrix), encoding: self, durations: HashMap::new() }
+        let converter = Converter::new(self.takes, self.matrix);
+        Worker { converter, encoding: self, durations: HashMap::new(), previous: None }
     }
 }
 
@@ -150,37 +161,68 @@ pub struct Worker {
     converter: Converter,
     /// Durations of the frames inside the encoder by their times; the packets come without.
     durations: HashMap<i64, i64>,
+    /// The frame before, where it may have to be repeated.
+    previous: Option<Video>,
 }
 
 impl Worker {
     /// Encodes one frame, or with None what is still inside; gives each packet to `out`, which returns false to stop.
     /// Returns false if it was stopped.
     pub fn run(&mut self, frame: Option<Video>, mut out: impl FnMut(Packet) -> bool) -> Result<bool, Failure> {
-        let Encoding { frames, takes, .. } = self.encoding;
-        match frame {
-            Some(mut frame) => {
-                if let Some(time) = frame.pts().filter(|_| frame.packet().duration > 0) {
-                    self.durations.insert(time, frame.packet().duration);
-                }
-                if formats::plain(takes.pixel) != frames.pixel || takes.full != frames.full {
-                    frame = self.converter.run(&frame, frames)?;
-                } else {
-                    // Same bytes; only the name may say "full range" in its own way.
-                    frame.set_format(takes.pixel);
-                }
-                self.encoding.encoder.send_frame(&frame)
+        let Some(frame) = frame else {
+            self.encoding.encoder.send_eof().map_err(|error| broken(&error))?;
+            return self.collect(&mut out);
+        };
+        let mut frame = self.converted(frame)?;
+        let Some(grid) = &mut self.encoding.grid else {
+            if let Some(time) = frame.pts().filter(|_| frame.packet().duration > 0) {
+                self.durations.insert(time, frame.packet().duration);
             }
-            None => self.encoding.encoder.send_eof(),
+            return self.send(&frame, &mut out);
+        };
+        let (empty, slot) = grid.place(frame.pts().unwrap_or_default());
+        if let Some(mut previous) = self.previous.take() {
+            for slot in empty {
+                previous.set_pts(Some(slot));
+                if !self.send(&previous, &mut out)? {
+                    return Ok(false);
+                }
+            }
         }
-        .map_err(|error| Failure::new(format!("the encoder failed: {error}")))?;
+        frame.set_pts(Some(slot));
+        let goes_on = self.send(&frame, &mut out);
+        self.previous = Some(frame);
+        goes_on
+    }
+
+    /// A frame as the encoder takes it.
+    fn converted(&mut self, mut frame: Video) -> Result<Video, Failure> {
+        let Encoding { frames, takes, .. } = self.encoding;
+        if formats::plain(takes.pixel) != frames.pixel || takes.full != frames.full {
+            return self.converter.run(&frame, frames);
+        }
+        // Same bytes; only the name may say "full range" in its own way.
+        frame.set_format(takes.pixel);
+        Ok(frame)
+    }
+
+    fn send(&mut self, frame: &Video, out: &mut impl FnMut(Packet) -> bool) -> Result<bool, Failure> {
+        self.encoding.encoder.send_frame(frame).map_err(|error| broken(&error))?;
+        self.collect(out)
+    }
+
+    /// Gives what is ready to `out`.
+    fn collect(&mut self, out: &mut impl FnMut(Packet) -> bool) -> Result<bool, Failure> {
         loop {
             let mut packet = Packet::empty();
             match self.encoding.encoder.receive_packet(&mut packet) {
                 Ok(()) => {}
                 Err(Error::Eof | Error::Other { errno: ffmpeg_next::error::EAGAIN }) => return Ok(true),
-                Err(error) => return Err(Failure::new(format!("the encoder failed: {error}"))),
+                Err(error) => return Err(broken(&error)),
             }
-            if let Some(duration) = packet.pts().and_then(|time| self.durations.remove(&time)) {
+            if self.encoding.grid.is_some() {
+                packet.set_duration(1);
+            } else if let Some(duration) = packet.pts().and_then(|time| self.durations.remove(&time)) {
                 packet.set_duration(duration);
             }
             if !out(packet) {
@@ -188,6 +230,10 @@ impl Worker {
             }
         }
     }
+}
+
+fn broken(error: &Error) -> Failure {
+    Failure::new(format!("the encoder failed: {error}"))
 }
 
 fn pixel_format(codec: &Codec, from: Pixel) -> Result<Pixel, Failure> {

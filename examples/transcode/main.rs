@@ -5,6 +5,7 @@
 mod args;
 mod encode;
 mod files;
+mod grid;
 mod hdr;
 mod output;
 mod pipeline;
@@ -124,6 +125,7 @@ fn open_encoder(
         bits: output.format.bits(),
         tags: upscaling.tags(),
         time_base: source.time_base(),
+        constant: grid::rate(container, &stream)?,
         rate: input::plausible(stream.avg_frame_rate()),
         aspect,
         hdr,

@@ -41,10 +41,11 @@ impl Muxer {
         let mut output = ffmpeg_next::format::output_as(&file::url(path), container.name()).map_err(fail)?;
         let (mut routes, mut streams, mut video) = (vec![None; fates.len()], Vec::new(), 0);
         for (stream, &fate) in input.streams().zip(fates) {
+            let mut unit = stream.time_base();
             match fate {
                 Fate::Drop => continue,
                 Fate::Encode => {
-                    video = streams.len();
+                    (video, unit) = (streams.len(), encoding.encoder().time_base());
                     streams::add_video(&mut output, &stream, encoding, hdr)?;
                 }
                 Fate::Copy | Fate::Attach => streams::add(&mut output, container, &stream, fate)?,
@@ -52,7 +53,7 @@ impl Muxer {
             if fate != Fate::Attach {
                 routes[stream.index()] = Some(streams.len());
             }
-            streams.push((stream.time_base(), None));
+            streams.push((unit, None));
         }
         streams::copy_container(&mut output, input)?;
         output.write_header().map_err(|error| match error {
@@ -66,7 +67,7 @@ impl Muxer {
         Ok((Self { output, streams, strict, video, skipped: 0 }, routes))
     }
 
-    /// Writes a packet whose stream is an index of the output and whose times are in the unit of the input's stream.
+    /// Writes a packet whose stream is an index of the output and whose times are in the unit of the input's stream, or of the encoder.
     pub fn write(&mut self, mut packet: Packet) -> Result<(), Failure> {
         let index = packet.stream();
         let Some(stream) = self.output.stream(index) else { return Ok(()) };

@@ -167,7 +167,8 @@ pub fn add_video(
     ffi::copy_stream_flags(&mut video, stream);
     ffi::set_pixel_aspect(&mut video, encoding.aspect());
     // A constant rate is worth stating; of a variable one the average would be taken for every frame's duration.
-    if let Some(rate) = plausible(stream.avg_frame_rate()).filter(|&rate| rate == stream.rate()) {
+    let constant = plausible(stream.avg_frame_rate()).filter(|&rate| rate == stream.rate());
+    if let Some(rate) = encoding.rate().or(constant) {
         video.set_avg_frame_rate(rate);
     }
     video.set_metadata(ffi::copy_metadata(&stream.metadata(), &STALE));

@@ -106,7 +106,7 @@ pub fn side_data<'a>(owner: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 /// A frame's time in seconds.
-fn time(frame: &Value) -> f64 {
+pub fn time(frame: &Value) -> f64 {
     frame["best_effort_timestamp_time"].as_str().and_then(|text| text.parse().ok()).expect("a frame's time")
 }
 
