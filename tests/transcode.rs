@@ -459,6 +459,31 @@ fn bad_input_ends_with_one_line_and_leaves_nothing() {
 }
 
 #[test]
+fn pipes_are_read_and_links_are_followed() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    ffmpeg(folder, "-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.4 -c:v ffv1 in.mkv");
+    fs::create_dir(folder.join("films")).unwrap();
+    fs::write(folder.join("films/old.mkv"), "an older film").unwrap();
+    for (to, link) in [("films/old.mkv", "link.mkv"), ("nowhere.mkv", "lost.mkv")] {
+        std::os::unix::fs::symlink(to, folder.join(link)).unwrap();
+    }
+    assert!(Command::new("mkfifo").arg(folder.join("pipe.mkv")).status().unwrap().success());
+    for (name, text) in [("lost", "is a link that leads nowhere"), ("pipe", "is a pipe or a device; name a file")] {
+        let refused = run(folder, &format!("in.mkv {name}.mkv -y --model bicubic"));
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(text), "{refused:?}");
+    }
+    let (from, into) = (folder.join("in.mkv"), folder.join("pipe.mkv"));
+    let writer = std::thread::spawn(move || fs::copy(from, into).is_ok());
+    transcode(folder, "pipe.mkv link.mkv -y");
+    assert!(writer.join().unwrap(), "the pipe was closed early");
+    assert!(folder.join("link.mkv").is_symlink());
+    assert_same_times(&folder.join("in.mkv"), &folder.join("films/old.mkv"));
+    assert_eq!(listing(&folder.join("films")), ["old.mkv"]);
+}
+
+#[test]
 fn an_interrupt_leaves_a_playable_file() {
     let Some(folder) = workshop() else { return };
     let folder = folder.path();

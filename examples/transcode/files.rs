@@ -8,11 +8,19 @@ use ffmpeg_next::format::{flag, format};
 use srup_examples::Failure;
 use srup_examples::video::{ffi, file};
 
-/// Checks both names, and returns the container that the output's ending asks for.
-pub fn check(input: &Path, output: &Path, overwrite: bool) -> Result<format::Output, Failure> {
+/// Checks both names. Returns the container that the output's ending asks for, and the file that is to be written: the
+/// output, or what it is a link to.
+pub fn check(input: &Path, output: &Path, overwrite: bool) -> Result<(format::Output, PathBuf), Failure> {
     let found = file::check(input)?;
     check_output(output, &found, overwrite)?;
-    container(output)
+    let container = container(output)?;
+    if !output.is_symlink() {
+        return Ok((container, output.to_owned()));
+    }
+    let target = fs::canonicalize(output).map_err(|error| {
+        Failure::new(format!("{} is a link that leads nowhere: {error}; remove it first", output.display()))
+    })?;
+    Ok((container, target))
 }
 
 fn check_output(output: &Path, input: &fs::Metadata, overwrite: bool) -> Result<(), Failure> {
@@ -32,6 +40,10 @@ fn check_output(output: &Path, input: &fs::Metadata, overwrite: bool) -> Result<
     }
     if (found.dev(), found.ino()) == (input.dev(), input.ino()) {
         return Err(Failure::new(format!("{} is both input and output; write to another name", output.display())));
+    }
+    if !found.is_file() {
+        let text = format!("{} is a pipe or a device; name a file to write, and send that on", output.display());
+        return Err(Failure::new(text));
     }
     if !overwrite {
         return Err(Failure::new(format!("{} exists; choose another name, or replace it with -y", output.display())));

@@ -41,7 +41,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     let _trace = args.trace.as_deref().map(trace::record).transpose()?;
     // What libraries print would break the progress bar; what matters comes back as an error.
     log::set_level(log::Level::Fatal);
-    let container = files::check(&args.input, &args.output, args.yes)?;
+    let (container, target) = files::check(&args.input, &args.output, args.yes)?;
     if let Some(codec) = &args.codec {
         encode::named(codec)?;
     }
@@ -53,7 +53,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     let (fates, warnings) = streams::plan(source.input(), source.video(), &container);
     warn(warnings);
     warn_of_rotation(&source, &container)?;
-    let temporary = files::Temporary::beside(&args.output);
+    let temporary = files::Temporary::beside(&target);
     stop::set_unfinished(Some(temporary.path()));
     stop::listen();
     let (mut muxer, routes) = Muxer::create(temporary.path(), &container, &source, &fates, &encoding, &hdr)?;
@@ -69,7 +69,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     let skipped = muxer.finish()?;
     let seconds = progress.seconds();
     drop(progress);
-    temporary.keep(&args.output, args.yes)?;
+    temporary.keep(&target, args.yes)?;
     stop::set_unfinished(None);
 
     warn_of_damage(args, &done.damage, done.frames, skipped);

@@ -21,8 +21,11 @@ pub fn check(path: &Path) -> Result<Metadata, Failure> {
     if found.is_dir() {
         return Err(Failure::new(format!("{} is a folder; name a video file", path.display())));
     }
-    File::open(path)
-        .map_err(|error| Failure::new(format!("{}: {error}; check the file's permissions", path.display())))?;
+    // To close a pipe again would end the program that writes into it.
+    if found.is_file() {
+        File::open(path)
+            .map_err(|error| Failure::new(format!("{}: {error}; check the file's permissions", path.display())))?;
+    }
     Ok(found)
 }
 
