@@ -115,6 +115,8 @@ fn ten_bits_and_hdr_metadata_are_kept_in_container_and_bitstream() {
         let video = stream(&file, "video");
         assert_eq!(video["pix_fmt"], "yuv420p10le");
         assert_eq!(video["codec_name"], "hevc");
+        // Apple's players want this tag.
+        assert!(name != "out.mp4" || video["codec_tag_string"] == "hvc1", "{video}");
         assert_hdr(video);
         // Without the container only the bitstream can say it.
         ffmpeg(folder, &format!("-i {name} -c copy bare.hevc"));

@@ -46,7 +46,7 @@ impl Muxer {
                 Fate::Drop => continue,
                 Fate::Encode => {
                     (video, unit) = (streams.len(), encoding.encoder().time_base());
-                    streams::add_video(&mut output, &stream, encoding, hdr)?;
+                    streams::add_video(&mut output, container, &stream, encoding, hdr)?;
                 }
                 Fate::Copy | Fate::Attach => streams::add(&mut output, container, &stream, fate)?,
             }

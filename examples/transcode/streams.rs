@@ -131,6 +131,9 @@ pub fn add(
     copy.set_avg_frame_rate(stream.avg_frame_rate());
     ffi::copy_stream_flags(&mut copy, stream);
     ffi::set_codec_tag(&mut copy, container);
+    if is_mov(container) {
+        ffi::prefer_hvc1(&mut copy);
+    }
     let mut metadata = ffi::copy_metadata(&stream.metadata(), &[]);
     if fate == Fate::Attach {
         let picture = ffi::attached_picture(stream).ok_or_else(|| fail(ffmpeg_next::Error::InvalidData))?;
@@ -155,6 +158,7 @@ pub fn add(
 /// Adds the output stream of the video: the encoder's parameters, the input's name, rotation and HDR metadata.
 pub fn add_video(
     output: &mut context::Output,
+    container: &format::Output,
     stream: &Stream<'_>,
     encoding: &Encoding,
     hdr: &hdr::Hdr,
@@ -163,6 +167,9 @@ pub fn add_video(
     let encoder = encoding.encoder();
     let mut video = output.add_stream(encoder.codec()).map_err(fail)?;
     video.set_parameters(encoder);
+    if is_mov(container) {
+        ffi::prefer_hvc1(&mut video);
+    }
     video.set_time_base(encoder.time_base());
     ffi::copy_stream_flags(&mut video, stream);
     ffi::set_pixel_aspect(&mut video, encoding.aspect());

@@ -219,6 +219,37 @@ pub fn set_codec_tag(stream: &mut StreamMut<'_>, container: &format::Output) {
     }
 }
 
+/// Tags HEVC for MP4 and MOV as `hvc1` where its parameter sets lie in the stream's header: Apple's players refuse `hev1`,
+/// which FFmpeg takes by itself.
+pub fn prefer_hvc1(stream: &mut StreamMut<'_>) {
+    // SAFETY: the stream and its parameters are alive; the extra data has `extradata_size` bytes where it has any.
+    unsafe {
+        let parameters = &mut *(*stream.as_mut_ptr()).codecpar;
+        let size = usize::try_from(parameters.extradata_size).unwrap_or(0);
+        if parameters.codec_id != AVCodecID::AV_CODEC_ID_HEVC || parameters.extradata.is_null() {
+            return;
+        }
+        let header = slice::from_raw_parts(parameters.extradata, size);
+        let tag = parameters.codec_tag;
+        if (tag == 0 || tag == u32::from_le_bytes(*b"hev1")) && holds_parameter_sets(header) {
+            parameters.codec_tag = u32::from_le_bytes(*b"hvc1");
+        }
+    }
+}
+
+/// True if the extra data of an HEVC stream holds its parameter sets: VPS, SPS and PPS (types 32 to 34).
+fn holds_parameter_sets(header: &[u8]) -> bool {
+    match header {
+        // The start codes of a byte stream (ITU-T H.265, annex B).
+        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => [32, 33, 34]
+            .iter()
+            .all(|kind| header.windows(4).any(|bytes| bytes[..3] == [0, 0, 1] && bytes[3] >> 1 & 0x3f == *kind)),
+        // ISO/IEC 14496-15: version 1, and at byte 22 the number of arrays, one for each type.
+        [1, ..] => header.get(22).is_some_and(|&arrays| arrays >= 3),
+        _ => false,
+    }
+}
+
 /// Turns a stream into an attachment with those bytes: what Matroska makes of cover art.
 pub fn make_attachment(stream: &mut StreamMut<'_>, bytes: &[u8]) -> Result<(), Error> {
     let size = c_int::try_from(bytes.len()).map_err(|_| Error::InvalidData)?;
@@ -361,4 +392,22 @@ pub fn flush(output: &mut context::Output) -> Result<(), Error> {
 
 fn check(code: c_int) -> Result<(), Error> {
     if code < 0 { Err(code.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_sets_are_found_in_both_forms_of_the_header() {
+        let stream = [&[0, 0, 0, 1, 0x40, 1][..], &[0, 0, 0, 1, 0x42, 1], &[0, 0, 1, 0x44, 1]].concat();
+        assert!(holds_parameter_sets(&stream));
+        assert!(!holds_parameter_sets(&stream[..12]));
+        let mut record = [0; 23];
+        record[0] = 1;
+        assert!(!holds_parameter_sets(&record));
+        record[22] = 3;
+        assert!(holds_parameter_sets(&record));
+        assert!(!holds_parameter_sets(&[]));
+    }
 }
