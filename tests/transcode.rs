@@ -215,7 +215,9 @@ fn formats_that_the_engine_lacks_are_converted() {
             folder,
             &format!("-f lavfi -i smptebars=size=64x48:rate=5:duration=1 -pix_fmt {format} -c:v {encoder} {name}"),
         );
-        transcode(folder, &format!("{name} out.mkv -y --crf 8"));
+        let run = transcode(folder, &format!("{name} out.mkv -y --crf 8"));
+        let deep = ["yuv420p12le", "rgb48le"].contains(&format);
+        assert_eq!(run.stderr.contains("it loses depth"), deep, "{format}: {run:?}");
         assert_same_times(&folder.join(name), &folder.join("out.mkv"));
         let likeness = likeness(&folder.join(name), &folder.join("out.mkv"));
         assert!(likeness > 28.0, "{format}: {likeness} dB");
@@ -514,6 +516,16 @@ fn an_interrupt_leaves_a_playable_file() {
     assert!(summary.starts_with(&format!("stopped early: {count} frame")), "{count}: {summary}");
     assert_eq!(listing(folder), ["in.mkv", "out.mp4"]);
     ffmpeg(folder, "-xerror -i out.mp4 -f null -");
+}
+
+#[test]
+fn captions_that_an_encoder_cannot_write_are_named_once() {
+    let (Some(shared), Some(folder)) = (shared(), workshop()) else { return };
+    let clip = shared.join("clips/hls_cea608.ts");
+    let run = transcode(folder.path(), &format!("{} out.mkv --codec ffv1", clip.display()));
+    let warnings: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning")).collect();
+    assert_eq!(warnings.len(), 1, "{run:?}");
+    assert!(warnings[0].contains("closed captions are dropped"), "{run:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ffmpeg_next::codec::{Context, Flags, Id};
 use ffmpeg_next::format::{Pixel, flag, format};
 use ffmpeg_next::frame::Video;
+use ffmpeg_next::frame::side_data::Type;
 use ffmpeg_next::{Codec, Dictionary, Error, Packet, Rational, encoder};
 use srup_engine::frame::Matrix;
 use srup_examples::Failure;
@@ -85,6 +86,8 @@ pub struct Encoding {
     matrix: Matrix,
     aspect: Rational,
     grid: Option<Grid>,
+    /// False if the encoder writes no closed captions.
+    captions: bool,
 }
 
 impl Encoding {
@@ -124,7 +127,9 @@ impl Encoding {
             video.open_with(options(args, &codec, target.hdr)?).map_err(|error| refused(&codec, &takes, &error))?;
         let aspect = target.aspect.unwrap_or(Rational(0, 1));
         let grid = target.constant.map(|rate| Grid::new(target.time_base, rate));
-        Ok((Self { encoder, frames, takes, matrix, aspect, grid }, warnings))
+        // FFmpeg's name for the option of those that do.
+        let captions = ffi::has_option(&codec, "a53cc");
+        Ok((Self { encoder, frames, takes, matrix, aspect, grid, captions }, warnings))
     }
 
     /// Its parameters, for a stream.
@@ -193,6 +198,11 @@ impl Worker {
         let goes_on = self.send(&frame, &mut out);
         self.previous = Some(frame);
         goes_on
+    }
+
+    /// True if the frame carries closed captions that the encoder does not write.
+    pub fn loses_captions(&self, frame: &Video) -> bool {
+        !self.encoding.captions && frame.side_data(Type::A53CC).is_some()
     }
 
     /// A frame as the encoder takes it.

@@ -135,6 +135,13 @@ fn open_encoder(
     if !output.format.has_alpha() && ffi::layout(first.format()).is_some_and(|layout| layout.alpha) {
         warnings.push("the video's transparency is dropped".into());
     }
+    let depth = ffi::layout(first.format()).map_or(0, |layout| layout.depth);
+    if depth > output.format.bits() as usize {
+        let bits = output.format.bits();
+        warnings.push(format!(
+            "the video has {depth} bits a sample, and networks here take {bits} at most; it loses depth"
+        ));
+    }
     for kind in hdr::dropped(first, &ffi::stream_side_data(&stream)) {
         warnings.push(format!("{kind} metadata is dropped: no encoder here can write it"));
     }

@@ -143,8 +143,16 @@ fn encode(
         packet.set_stream(stream);
         writer.send(Message::Packet(packet)).is_ok()
     };
+    let mut captions = true;
     for frame in frames {
-        if !worker.run(Some(frame?), &mut out)? {
+        let frame = frame?;
+        if captions && worker.loses_captions(&frame) {
+            captions = false;
+            let text = "the video's closed captions are dropped: this encoder does not write them, as libx264 would";
+            // Should the writer be gone, the next packet shows it.
+            let _ = writer.send(Message::Warning(text.into()));
+        }
+        if !worker.run(Some(frame), &mut out)? {
             return Ok(());
         }
         count.fetch_add(1, Ordering::Relaxed);
