@@ -80,9 +80,8 @@ fn what_mp4_cannot_hold_is_named_and_the_rest_kept() {
     make_rich_clip(folder);
     let run = transcode(folder, "rich.mkv out.mp4");
     let warnings: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning")).collect();
-    assert_eq!(warnings.len(), 2, "{run:?}");
-    assert!(warnings[0].contains("subtitle stream 2 (subrip)"), "{run:?}");
-    assert!(warnings[1].contains("attachment stream 3 (ttf) 'font.ttf'"), "{run:?}");
+    assert_eq!(warnings.len(), 1, "{run:?}");
+    assert!(warnings[0].contains("attachment stream 3 (ttf) 'font.ttf'"), "{run:?}");
     assert_eq!(assert_same_times(&folder.join("rich.mkv"), &folder.join("out.mp4")), 50);
     let file = probe(&folder.join("out.mp4"));
     assert_eq!(stream(&file, "audio")["tags"]["language"], "deu");
@@ -93,6 +92,41 @@ fn what_mp4_cannot_hold_is_named_and_the_rest_kept() {
     transcode(folder, "out.mp4 back.mkv");
     assert_same_times(&folder.join("out.mp4"), &folder.join("back.mkv"));
     assert_eq!(probe(&folder.join("back.mkv"))["chapters"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn text_subtitles_take_the_form_that_the_container_holds() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    let words = "1\n00:00:00,200 --> 00:00:00,800\nHello, <i>you</i>\nand you\n\n\
+                 2\n00:00:01,000 --> 00:00:01,500\nGrüße\n\n";
+    fs::write(folder.join("words.srt"), words).unwrap();
+    ffmpeg(
+        folder,
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2 -i words.srt -i words.srt -map 0 -map 1 -map 2 -c:v libx264 \
+         -c:s:0 srt -c:s:1 ass -metadata:s:s:0 language=deu -disposition:s:0 default -disposition:s:1 0 in.mkv",
+    );
+    for (from, to, form) in
+        [("in.mkv", "a.mp4", "mov_text"), ("a.mp4", "b.mkv", "subrip"), ("b.mkv", "c.webm", "webvtt")]
+    {
+        let run = transcode(folder, &format!("{from} {to}"));
+        let warnings: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning")).collect();
+        // Of ASS only the words can be kept.
+        assert_eq!(warnings.len(), usize::from(from == "in.mkv"), "{run:?}");
+        assert!(warnings.iter().all(|text| text.contains("(ass); its words are kept as mov_text")), "{run:?}");
+        let file = probe(&folder.join(to));
+        let subtitles: Vec<_> =
+            file["streams"].as_array().unwrap().iter().filter(|stream| stream["codec_type"] == "subtitle").collect();
+        assert_eq!(subtitles.iter().map(|stream| &stream["codec_name"]).collect::<Vec<_>>(), [form; 2], "{to}");
+        assert_eq!(subtitles[0]["tags"]["language"], "deu", "{to}");
+        assert_eq!(subtitles[0]["disposition"]["default"], 1, "{to}");
+        for track in 0..2 {
+            ffmpeg(folder, &format!("-i {to} -map 0:s:{track} -c:s srt out.srt"));
+            // FFmpeg's encoder ends a line within a subtitle as DOS does.
+            let kept = fs::read_to_string(folder.join("out.srt")).unwrap().replace('\r', "");
+            assert_eq!(kept, words, "{to}, {track}");
+        }
+    }
 }
 
 #[test]

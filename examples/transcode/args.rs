@@ -7,7 +7,8 @@ use srup_examples::EngineArgs;
 const EXAMPLES: &str = "\
 Examples:
   transcode film.mp4 film-2x.mkv
-      Twice the size, with the default model. Sound, subtitles, chapters, fonts, colour and HDR tags are kept.
+      Twice the size, with the default model. Sound, subtitles, chapters, fonts, colour and HDR tags are kept;
+      what OUT cannot hold is named (fonts in an MP4, for example). Text subtitles take the form that OUT holds.
   transcode film.mkv film-3x.mp4 --scale 3 --model luma-m --crf 20 --preset fast
       Three times the size, a larger model, a smaller file.
   transcode tape.vob tape-2x.mkv --deinterlace

@@ -7,6 +7,7 @@ use ffmpeg_next::format::{context, flag, format};
 use ffmpeg_next::{Error, Packet, Rational};
 use srup_examples::Failure;
 use srup_examples::video::input::Source;
+use srup_examples::video::subtitles::Converter;
 use srup_examples::video::{ffi, file};
 
 use crate::encode::Encoding;
@@ -16,11 +17,19 @@ use crate::streams::{self, Fate};
 /// An output file whose header is written.
 pub struct Muxer {
     output: context::Output,
-    /// Per output stream: the unit in which its packets come, and the last decoding time written, in its own unit.
-    streams: Vec<(Rational, Option<i64>)>,
+    streams: Vec<Track>,
     strict: bool,
     video: usize,
     skipped: usize,
+}
+
+/// A stream of the output.
+struct Track {
+    /// The unit in which its packets come.
+    from: Rational,
+    /// The last decoding time written, in its own unit.
+    last: Option<i64>,
+    converter: Option<Converter>,
 }
 
 /// Where the packets of each input stream go: the index of an output stream, None for nowhere.
@@ -41,19 +50,26 @@ impl Muxer {
         let mut output = ffmpeg_next::format::output_as(&file::url(path), container.name()).map_err(fail)?;
         let (mut routes, mut streams, mut video) = (vec![None; fates.len()], Vec::new(), 0);
         for (stream, &fate) in input.streams().zip(fates) {
-            let mut unit = stream.time_base();
+            let (mut from, mut converter) = (stream.time_base(), None);
             match fate {
                 Fate::Drop => continue,
                 Fate::Encode => {
-                    (video, unit) = (streams.len(), encoding.encoder().time_base());
+                    (video, from) = (streams.len(), encoding.encoder().time_base());
                     streams::add_video(&mut output, container, &stream, encoding, hdr)?;
                 }
-                Fate::Copy | Fate::Attach => streams::add(&mut output, container, &stream, fate)?,
+                Fate::Convert(form) => {
+                    let new = streams::converter(&stream, form)?;
+                    streams::add(&mut output, container, &stream, fate, new.parameters())?;
+                    converter = Some(new);
+                }
+                Fate::Copy | Fate::Attach => {
+                    streams::add(&mut output, container, &stream, fate, stream.parameters())?;
+                }
             }
             if fate != Fate::Attach {
                 routes[stream.index()] = Some(streams.len());
             }
-            streams.push((unit, None));
+            streams.push(Track { from, last: None, converter });
         }
         streams::copy_container(&mut output, input)?;
         output.write_header().map_err(|error| match error {
@@ -71,7 +87,17 @@ impl Muxer {
     pub fn write(&mut self, mut packet: Packet) -> Result<(), Failure> {
         let index = packet.stream();
         let Some(stream) = self.output.stream(index) else { return Ok(()) };
-        let (from, last) = &mut self.streams[index];
+        let Track { from, last, converter } = &mut self.streams[index];
+        if let Some(converter) = converter {
+            match converter.run(&packet) {
+                Ok(Some(converted)) => packet = converted,
+                Ok(None) => return Ok(()),
+                Err(_) => {
+                    self.skipped += 1;
+                    return Ok(());
+                }
+            }
+        }
         packet.rescale_ts(*from, stream.time_base());
         packet.set_position(-1);
         // As FFmpeg's own program does: a muxer refuses decoding times that fall, and some that stand still.

@@ -1,13 +1,13 @@
-//! What becomes of each stream of the input: encoded anew, copied, attached, or left out with a word about it.
+//! What becomes of each stream of the input: encoded anew, copied, converted, attached, or left out with a word about it.
 
-use ffmpeg_next::codec::Id;
+use ffmpeg_next::codec::{Id, Parameters};
 use ffmpeg_next::ffi::AVPacketSideDataType::{self, *};
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::format::{context, format};
 use ffmpeg_next::{Discard, Stream, encoder, media};
 use srup_examples::Failure;
-use srup_examples::video::ffi;
 use srup_examples::video::input::plausible;
+use srup_examples::video::{ffi, subtitles};
 
 use crate::encode::Encoding;
 use crate::hdr;
@@ -19,6 +19,8 @@ pub enum Fate {
     Encode,
     /// Its packets are copied.
     Copy,
+    /// Its packets are copied, their words in another form.
+    Convert(Id),
     /// Its picture becomes an attachment: how Matroska keeps cover art.
     Attach,
     /// It is left out.
@@ -45,8 +47,17 @@ pub fn plan(input: &context::Input, video: usize, container: &format::Output) ->
                 return Fate::Drop;
             }
             let fate = fate(&stream, container);
-            if fate == Fate::Drop {
-                warnings.push(format!("{} cannot hold {}; it is left out", container.name(), describe(&stream)));
+            match fate {
+                Fate::Drop => {
+                    warnings.push(format!("{} cannot hold {}; it is left out", container.name(), describe(&stream)));
+                }
+                Fate::Convert(form) if subtitles::is_styled(stream.parameters().id()) => warnings.push(format!(
+                    "{} cannot hold {}; its words are kept as {}, their places and fonts are not",
+                    container.name(),
+                    describe(&stream),
+                    form.name()
+                )),
+                _ => {}
             }
             fate
         })
@@ -64,6 +75,9 @@ fn fate(stream: &Stream<'_>, container: &format::Output) -> Fate {
         media::Type::Attachment => Fate::Drop,
         _ if cover && matroska => Fate::Attach,
         _ if cover && !mov => Fate::Drop,
+        media::Type::Subtitle if !can_hold(container, id) => {
+            subtitles::form(id, |form| can_hold(container, form)).map_or(Fate::Drop, Fate::Convert)
+        }
         _ if id == Id::None || !can_hold(container, id) => Fate::Drop,
         _ => Fate::Copy,
     }
@@ -101,6 +115,14 @@ pub fn is_mov(container: &format::Output) -> bool {
     ["mp4", "mov", "ipod", "ismv", "3gp", "3g2", "psp", "f4v"].contains(&container.name())
 }
 
+/// A converter of a stream's subtitles.
+pub fn converter(stream: &Stream<'_>, form: Id) -> Result<subtitles::Converter, Failure> {
+    subtitles::Converter::open(stream, form).map_err(|error| {
+        let text = format!("cannot convert {} to {}: {error}", describe(stream), form.name());
+        Failure::new(format!("{text}; end the name in another container's ending, as .mkv or .mp4"))
+    })
+}
+
 /// A stream in words: what it is, its codec, its language or title.
 fn describe(stream: &Stream<'_>) -> String {
     let kind = match stream.parameters().medium() {
@@ -117,16 +139,17 @@ fn describe(stream: &Stream<'_>) -> String {
     format!("{kind} stream {} ({}){name}", stream.index(), stream.parameters().id().name())
 }
 
-/// Adds the output stream of an input stream whose fate is not [`Fate::Drop`].
+/// Adds the output stream of an input stream that is copied, converted or attached, with these parameters.
 pub fn add(
     output: &mut context::Output,
     container: &format::Output,
     stream: &Stream<'_>,
     fate: Fate,
+    parameters: Parameters,
 ) -> Result<(), Failure> {
     let fail = |error: ffmpeg_next::Error| Failure::new(format!("cannot copy {}: {error}", describe(stream)));
     let mut copy = output.add_stream(encoder::find(Id::None)).map_err(fail)?;
-    copy.set_parameters(stream.parameters());
+    copy.set_parameters(parameters);
     copy.set_time_base(stream.time_base());
     copy.set_avg_frame_rate(stream.avg_frame_rate());
     ffi::copy_stream_flags(&mut copy, stream);

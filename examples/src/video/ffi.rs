@@ -8,7 +8,9 @@ use ffmpeg_next::ffi::*;
 use ffmpeg_next::format::{Pixel, context, format};
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::util::chroma;
-use ffmpeg_next::{Codec, Dictionary, DictionaryRef, Error, Rational, Stream, StreamMut, codec, software};
+use ffmpeg_next::{
+    Codec, Dictionary, DictionaryRef, Error, Rational, Stream, StreamMut, Subtitle, codec, encoder, software,
+};
 use srup_engine::frame::VideoInfo;
 
 use super::formats;
@@ -248,6 +250,45 @@ fn holds_parameter_sets(header: &[u8]) -> bool {
         [1, ..] => header.get(22).is_some_and(|&arrays| arrays >= 3),
         _ => false,
     }
+}
+
+/// Gives an encoder of subtitles the ASS header of the decoder, with the styles that the events name.
+pub fn copy_subtitle_header(to: &mut codec::Context, from: &codec::Context) -> Result<(), Error> {
+    // SAFETY: both contexts are alive and `to` is not open, so that it has no header yet; the header has
+    // `subtitle_header_size` bytes where it has any. The copy comes from FFmpeg's allocator, as its owner frees it, and ends
+    // with a zero, as its readers expect.
+    unsafe {
+        let (from, to) = (&*from.as_ptr(), &mut *to.as_mut_ptr());
+        let size = usize::try_from(from.subtitle_header_size).unwrap_or(0);
+        if from.subtitle_header.is_null() {
+            return Ok(());
+        }
+        let room = av_mallocz(size + 1).cast::<u8>();
+        if room.is_null() {
+            return Err(Error::Other { errno: ffmpeg_next::error::ENOMEM });
+        }
+        ptr::copy_nonoverlapping(from.subtitle_header, room, size);
+        to.subtitle_header = room;
+        to.subtitle_header_size = from.subtitle_header_size;
+    }
+    Ok(())
+}
+
+/// Encodes a decoded subtitle into `room` and frees it, which its type does not. Returns the number of bytes.
+pub fn encode_subtitle(
+    encoder: &mut encoder::Subtitle,
+    mut subtitle: Subtitle,
+    room: &mut [u8],
+) -> Result<usize, Error> {
+    let size = c_int::try_from(room.len()).map_err(|_| Error::InvalidData)?;
+    // SAFETY: encoder and subtitle are alive, and `room` has `size` bytes. The subtitle was filled by FFmpeg or is all zero,
+    // and nobody looks at it afterwards.
+    let written = unsafe {
+        let written = avcodec_encode_subtitle(encoder.as_mut_ptr(), room.as_mut_ptr(), size, subtitle.as_ptr());
+        avsubtitle_free(subtitle.as_mut_ptr());
+        written
+    };
+    usize::try_from(written).map_err(|_| Error::from(written))
 }
 
 /// Turns a stream into an attachment with those bytes: what Matroska makes of cover art.

@@ -7,4 +7,5 @@ pub mod ffi;
 pub mod file;
 pub mod formats;
 pub mod input;
+pub mod subtitles;
 mod timeline;
