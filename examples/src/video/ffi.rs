@@ -151,11 +151,15 @@ pub fn pixel_aspect(input: &mut context::Input, stream: usize, frame: &mut Video
 
 /// Side data of a stream: kind and bytes.
 pub fn stream_side_data(stream: &Stream<'_>) -> Vec<(AVPacketSideDataType, Vec<u8>)> {
-    // SAFETY: the stream is alive and has `nb_side_data` entries, each with `size` bytes.
+    // SAFETY: the stream and its parameters are alive; the list has as many entries as its count says, each with `size` bytes.
     unsafe {
-        let raw = stream.as_ptr();
-        (0..usize::try_from((*raw).nb_side_data).unwrap_or(0))
-            .map(|i| &*(*raw).side_data.add(i))
+        let raw = &*stream.as_ptr();
+        #[cfg(ffmpeg_7)]
+        let (list, count) = ((*raw.codecpar).coded_side_data, (*raw.codecpar).nb_coded_side_data);
+        #[cfg(not(ffmpeg_7))]
+        let (list, count) = (raw.side_data, raw.nb_side_data);
+        (0..usize::try_from(count).unwrap_or(0))
+            .map(|i| &*list.add(i))
             .filter(|entry| !entry.data.is_null())
             .map(|entry| (entry.type_, slice::from_raw_parts(entry.data, entry.size).to_vec()))
             .collect()
@@ -164,15 +168,33 @@ pub fn stream_side_data(stream: &Stream<'_>) -> Vec<(AVPacketSideDataType, Vec<u
 
 /// Gives a stream side data of that kind, in place of what it had.
 pub fn set_stream_side_data(stream: &mut StreamMut<'_>, kind: AVPacketSideDataType, bytes: &[u8]) -> Result<(), Error> {
-    // SAFETY: the stream is alive; FFmpeg returns null or room for `bytes.len()` bytes.
+    // SAFETY: the stream and its parameters are alive; FFmpeg returns null or room for `bytes.len()` bytes.
     unsafe {
-        let room = av_stream_new_side_data(stream.as_mut_ptr(), kind, bytes.len());
+        let room = side_data_room(&mut *stream.as_mut_ptr(), kind, bytes.len());
         if room.is_null() {
             return Err(Error::Other { errno: ffmpeg_next::error::ENOMEM });
         }
         ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
     }
     Ok(())
+}
+
+/// Room for side data of a stream, which FFmpeg 7 keeps with the codec's parameters; null where there is no memory.
+#[cfg(ffmpeg_7)]
+fn side_data_room(stream: &mut AVStream, kind: AVPacketSideDataType, size: usize) -> *mut u8 {
+    // SAFETY: the stream's parameters live as long as it does; FFmpeg returns null or an entry of the list.
+    unsafe {
+        let parameters = &mut *stream.codecpar;
+        let (list, count) = (&mut parameters.coded_side_data, &mut parameters.nb_coded_side_data);
+        av_packet_side_data_new(list, count, kind, size, 0).as_ref().map_or(ptr::null_mut(), |entry| entry.data)
+    }
+}
+
+/// The same before FFmpeg 7, where the stream itself keeps it.
+#[cfg(not(ffmpeg_7))]
+fn side_data_room(stream: &mut AVStream, kind: AVPacketSideDataType, size: usize) -> *mut u8 {
+    // SAFETY: the stream is alive and its header not yet written.
+    unsafe { av_stream_new_side_data(stream, kind, size) }
 }
 
 /// Copies a dictionary whole, whatever bytes its values are made of, but for the entries that start with a word of `drop`.
