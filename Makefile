@@ -1,4 +1,4 @@
-# Everyday commands. `make demo` and `make test` work on a fresh Debian bookworm with Rust: they install what is missing.
+# Everyday commands. On a fresh Debian bookworm with Rust they install what is missing.
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -26,7 +26,7 @@ help:
 	@echo 'make clean     remove everything that was built, and demo-out/'
 
 build:
-	@scripts/setup.sh build
+	@scripts/setup.sh run
 	$(CARGO) build --release --workspace --examples --lib
 
 test:

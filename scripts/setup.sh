@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings a Debian machine to where srupscale builds and runs: installs the packages that are missing, checks Rust.
-# usage: scripts/setup.sh [build|test|demo]     build is what the others need too
+# usage: scripts/setup.sh [build|run|test|demo]     build is what the others need too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,13 +12,25 @@ packages=(
   libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswscale-dev
 )
 commands=(cc pkg-config)
-modules=(gstreamer-1.0 gstreamer-app-1.0 gstreamer-check-1.0 gstreamer-video-1.0 libavcodec libavfilter libavformat libavutil libswscale)
+modules=()
+for name in gstreamer-1.0 gstreamer-app-1.0 gstreamer-check-1.0 gstreamer-video-1.0; do modules+=("$name >= 1.22"); done
+# Those of FFmpeg 5.1.
+modules+=("libavcodec >= 59.37" "libavfilter >= 8.44" "libavformat >= 59.27" "libavutil >= 57.28" "libswscale >= 6.7")
 if [ "$purpose" != build ]; then
-  # To decode, encode and mux in tests and demo; pip fetches the demo's clip and the compiler of the CUDA kernels.
-  packages+=(python3 python3-pip ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  # To play, encode and mux, in pipelines and in `live`.
+  packages+=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-libav)
-  commands+=(python3 ffmpeg ffprobe gst-launch-1.0 gst-inspect-1.0)
+  commands+=(gst-launch-1.0 gst-inspect-1.0)
 fi
+case $purpose in
+  # Screen and sound; nothing that is tested needs them.
+  run) packages+=(gstreamer1.0-x gstreamer1.0-alsa) ;;
+  # pip fetches the demo's clip and the compiler of the CUDA kernels.
+  test | demo)
+    packages+=(python3 python3-pip ffmpeg)
+    commands+=(python3 ffmpeg ffprobe)
+    ;;
+esac
 
 fail() {
   echo "setup: $*" >&2
@@ -45,17 +57,35 @@ install_missing_packages() {
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" || fail "apt-get could not install; as root run: $by_hand"
 }
 
+# The places where bindgen looks for it.
+has_libclang() {
+  local known
+  known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
+  [ -e "${LIBCLANG_PATH:-/nowhere}" ] || [[ $known == *libclang[-.][0-9s]* ]] ||
+    compgen -G "$(llvm-config --libdir 2>/dev/null || echo '/usr/lib*/llvm*/lib*')/libclang[-.][0-9s]*" >/dev/null
+}
+
 # Where there is no Debian: what the packages would bring must be there already.
 check_without_dpkg() {
   local missing=() name
   for name in "${commands[@]}"; do
     command -v "$name" >/dev/null || missing+=("$name")
   done
-  for name in "${modules[@]}"; do
-    pkg-config --exists "$name" 2>/dev/null || missing+=("$name.pc")
-  done
+  has_libclang || missing+=("libclang (set LIBCLANG_PATH to its folder if it is there)")
   [ ${#missing[@]} -eq 0 ] ||
     fail "no dpkg here, so nothing was installed. Not found: ${missing[*]}. On Debian these packages have it all: ${packages[*]}"
+}
+
+check_libraries() {
+  local missing=() module found
+  for module in "${modules[@]}"; do
+    pkg-config --exists "$module" 2>/dev/null && continue
+    found=$(pkg-config --modversion "${module%% *}" 2>/dev/null || echo "not found by pkg-config")
+    missing+=("$module ($found)")
+  done
+  local IFS=,
+  [ ${#missing[@]} -eq 0 ] ||
+    fail "GStreamer 1.22 and FFmpeg 5.1 or newer are needed, with their headers, as Debian 12 has them; here: ${missing[*]}"
 }
 
 check_rust() {
@@ -73,4 +103,5 @@ check_rust() {
 }
 
 if command -v dpkg-query >/dev/null; then install_missing_packages; else check_without_dpkg; fi
+check_libraries
 check_rust
