@@ -32,9 +32,13 @@ if has nvidia-smi; then
 else
   echo "no nvidia-smi here: the device is described by its name alone"
 fi
-for precision in f16 auto; do
-  step "golden-$precision" bin/golden "${vectors[@]}" --backend cuda --precision "$precision"
-done
+if [ -z "${VECTORS:-}" ] && [ ! -d golden ]; then
+  echo "no golden vectors here: results are timed, not checked"
+else
+  for precision in f16 auto; do
+    step "golden-$precision" bin/golden "${vectors[@]}" --backend cuda --precision "$precision"
+  done
+fi
 step gpu bin/gpu --out "$out/gpu.json" --runs "${RUNS:-200}" "${cases[@]}"
 
 times=("$out/gpu.json")
