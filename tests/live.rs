@@ -263,6 +263,7 @@ fn what_cannot_work_is_an_error_in_one_line_that_says_what_to_do() {
         ("foo://host out.ts", "foo://host"),
         ("test out.avi", ".mkv"),
         ("test taken.ts", "-y"),
+        ("taken.ts taken.ts -y", "both input and output"),
         ("test no/folder/out.ts", "make it first"),
         ("test gopher://host", "OUTPUT is"),
         ("test out.ts --model luma-z", "luma-z"),

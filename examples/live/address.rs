@@ -1,6 +1,7 @@
 //! What the two addresses on the command line mean.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use gst::glib;
@@ -67,6 +68,14 @@ impl Input {
         let described = scheme == "file" && rest.to_ascii_lowercase().ends_with(".sdp");
         let scheme = if described { "sdp" } else { &scheme };
         Self::Uri(format!("{scheme}://{rest}"), Manner::of(scheme, rest))
+    }
+
+    /// The file that it reads, if it is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Uri(uri, Manner::File) => glib::filename_from_uri(uri).ok().map(|(path, _)| path),
+            _ => None,
+        }
     }
 
     /// How it behaves.
@@ -137,22 +146,24 @@ pub enum Output {
 }
 
 impl Output {
-    /// Reads an address. An existing folder, or a name that ends in a slash, is a folder for HLS.
+    /// Reads an address. An existing folder, or a name that ends in a slash, is a folder for HLS. `input` is the file that is
+    /// read meanwhile.
     ///
     /// # Errors
-    /// A form that is not known, a file that exists (unless `replace`), a folder that cannot be made.
-    pub fn parse(text: &str, replace: bool) -> Result<Self, Failure> {
+    /// A form that is not known, a file that exists (unless `replace`), a folder that cannot be made, or what would destroy
+    /// the input.
+    pub fn parse(text: &str, input: Option<&Path>, replace: bool) -> Result<Self, Failure> {
         match text.split_once("://") {
             _ if text == "display" => screen(),
             Some(("srt", _)) => Ok(Self::Srt(text.into())),
             Some(("rtmp" | "rtmps", _)) => Ok(Self::Rtmp(text.into())),
             Some(("udp", rest)) => udp(rest),
-            Some(("file", path)) => path_of(Path::new(path), replace),
+            Some(("file", path)) => path_of(Path::new(path), input, replace),
             Some((scheme, _)) => Err(Failure::new(format!(
                 "cannot send to {scheme}://; OUTPUT is srt://, rtmp://, udp://, a folder for HLS, a file or display"
             ))),
-            None if text.ends_with('/') => folder(Path::new(text)),
-            None => path_of(Path::new(text), replace),
+            None if text.ends_with('/') => folder(Path::new(text), input),
+            None => path_of(Path::new(text), input, replace),
         }
     }
 
@@ -197,11 +208,14 @@ fn udp(rest: &str) -> Result<Output, Failure> {
     }
 }
 
-fn path_of(path: &Path, replace: bool) -> Result<Output, Failure> {
+fn path_of(path: &Path, input: Option<&Path>, replace: bool) -> Result<Output, Failure> {
     if path.is_dir() {
-        return folder(path);
+        return folder(path, input);
     }
     let container = Container::of(path)?;
+    if input.is_some_and(|input| are_one(path, input)) {
+        return Err(Failure::new(format!("{} is both input and output; write to another name", path.display())));
+    }
     if path.exists() && !replace {
         return Err(Failure::new(format!("{} exists; give -y to replace it", path.display())));
     }
@@ -212,10 +226,24 @@ fn path_of(path: &Path, replace: bool) -> Result<Output, Failure> {
     Ok(Output::File(path.into(), container))
 }
 
-fn folder(path: &Path) -> Result<Output, Failure> {
+/// HLS replaces and deletes segments there, which a playlist that is read may name.
+fn folder(path: &Path, input: Option<&Path>) -> Result<Output, Failure> {
+    let written = |file: &Path| file.extension().is_some_and(|ending| ending == "ts" || ending == "m3u8");
+    if let Some(input) = input.filter(|input| written(input))
+        && input.parent().is_some_and(|parent| are_one(path, parent))
+    {
+        let (path, input) = (path.display(), input.display());
+        return Err(Failure::new(format!("HLS into {path} would replace what {input} needs; name another folder")));
+    }
     fs::create_dir_all(path)
         .map_err(|error| Failure::new(format!("cannot make the folder {}: {error}; name another", path.display())))?;
     Ok(Output::Hls(path.into()))
+}
+
+/// Whether two names lead to one file or folder.
+fn are_one(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    place(a).is_some_and(|found| place(b) == Some(found))
 }
 
 #[cfg(test)]
@@ -258,17 +286,41 @@ mod tests {
     fn outputs_are_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let parse = |path: &Path| Output::parse(path.to_str().unwrap(), false);
-        assert_eq!(Output::parse("udp://[::1]:5000", false).unwrap(), Output::Udp("::1".into(), 5000));
+        let parse = |path: &Path| Output::parse(path.to_str().unwrap(), None, false);
+        assert_eq!(Output::parse("udp://[::1]:5000", None, false).unwrap(), Output::Udp("::1".into(), 5000));
         assert_eq!(parse(folder.path()).unwrap(), Output::Hls(folder.path().into()));
         assert_eq!(parse(&at("new/")).unwrap(), Output::Hls(at("new/")));
         assert!(at("new").is_dir());
         assert_eq!(parse(&at("a.mkv")).unwrap(), Output::File(at("a.mkv"), Container::Matroska));
         fs::write(at("b.ts"), "x").unwrap();
         assert!(parse(&at("b.ts")).unwrap_err().to_string().contains("-y"));
-        assert!(Output::parse(at("b.ts").to_str().unwrap(), true).is_ok());
+        assert!(Output::parse(at("b.ts").to_str().unwrap(), None, true).is_ok());
         for bad in ["ftp://host/x", "udp://host", "x.avi", "no/such/folder/x.ts"] {
-            assert!(Output::parse(bad, false).is_err(), "{bad}");
+            assert!(Output::parse(bad, None, false).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn what_is_read_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a b.ts", "live.m3u8", "a.mkv"] {
+            fs::write(at(name), "x").unwrap();
+        }
+        fs::hard_link(at("a b.ts"), at("same.ts")).unwrap();
+        std::os::unix::fs::symlink(at("a b.ts"), at("link.ts")).unwrap();
+        let parse = |input: &str, output: &Path, replace| {
+            let input = Input::parse(at(input).to_str().unwrap()).unwrap();
+            Output::parse(output.to_str().unwrap(), input.file().as_deref(), replace)
+        };
+        for (name, replace) in [("a b.ts", false), ("a b.ts", true), ("same.ts", true), ("link.ts", true)] {
+            let error = parse("a b.ts", &at(name), replace).unwrap_err().to_string();
+            assert!(error.contains("both input and output"), "{name}: {error}");
+        }
+        for input in ["live.m3u8", "a b.ts"] {
+            let error = parse(input, folder.path(), true).unwrap_err().to_string();
+            assert!(error.contains("another folder"), "{input}: {error}");
+        }
+        assert!(parse("a.mkv", folder.path(), false).is_ok() && parse("a.mkv", &at("a b.ts"), true).is_ok());
+        assert!(parse("live.m3u8", &at("new/"), false).is_ok());
     }
 }

@@ -41,7 +41,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
         .map_err(|error| Failure::new(format!("srupscale cannot be registered: {error}")))?;
     upscaler::check(&args.upscaling)?;
     let input = address::Input::parse(&args.input)?;
-    let output = address::Output::parse(&args.output, args.yes)?;
+    let output = address::Output::parse(&args.output, input.file().as_deref(), args.yes)?;
     let board = Board::default();
     let screen = Screen::new(args.json, board.clone());
     if let Some(address) = args.metrics {
