@@ -14,23 +14,47 @@ use crate::degrade::Reduced;
 /// Plain resampling, always there to compare with. Lanczos comes first: the others are held against it.
 pub const BASELINES: [&str; 2] = ["lanczos", "bicubic"];
 
-/// The baselines, then the models asked for.
+/// The baselines, then the models asked for: those that are named, else every built-in one that can be had.
 ///
 /// # Errors
 /// One line from the engine.
 pub fn methods(arguments: &Arguments) -> Result<Vec<Method>, Failure> {
     let scale = usize::from(arguments.scale);
-    let mut names = BASELINES.to_vec();
+    let open = |name: &str| Method::open(name, scale, arguments.backend, arguments.precision);
+    let mut methods = BASELINES.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
     if arguments.model.is_empty() {
-        let builtin = model::builtin();
-        names.extend(builtin.iter().filter(|model| model.scale == scale).map(|model| model.name));
-    } else {
-        names.extend(arguments.model.iter().map(String::as_str).filter(|name| !BASELINES.contains(name)));
+        methods.extend(builtin(scale, open)?);
     }
-    if names.len() == BASELINES.len() && arguments.model.is_empty() {
-        eprintln!("note: no built-in model has scale {scale}: plain resampling alone is measured");
+    for name in arguments.model.iter().filter(|name| !BASELINES.contains(&name.as_str())) {
+        methods.push(open(name)?);
     }
-    names.iter().map(|name| Method::open(name, scale, arguments.backend, arguments.precision)).collect()
+    Ok(methods)
+}
+
+/// The built-in models for a scale. A backend or a precision that is asked for does not go with all of them; those that
+/// are refused are noted.
+///
+/// # Errors
+/// All are refused.
+fn builtin(scale: usize, open: impl Fn(&str) -> Result<Method, Failure>) -> Result<Vec<Method>, Failure> {
+    let (mut methods, mut refusals) = (Vec::new(), Vec::new());
+    for model in model::builtin().into_iter().filter(|model| model.scale == scale) {
+        match open(model.name) {
+            Ok(method) => methods.push(Method { optional: true, ..method }),
+            Err(failure) => refusals.push((model.name, failure)),
+        }
+    }
+    match refusals.first() {
+        _ if !methods.is_empty() => {}
+        Some((name, failure)) => {
+            return Err(Failure::new(format_args!("no built-in model can be measured so; {name}: {failure}")));
+        }
+        None => eprintln!("note: no built-in model has scale {scale}: plain resampling alone is measured"),
+    }
+    for (name, failure) in refusals {
+        eprintln!("note: {name} is left out: {failure}");
+    }
+    Ok(methods)
 }
 
 /// Runs faster than this are repeated, for one run alone says little.
@@ -72,6 +96,8 @@ pub struct Method {
     pub engine: String,
     /// Makes upscalers for it.
     pub builder: Builder,
+    /// Whether it is left out, rather than an error, where it cannot be had: nobody named it.
+    pub optional: bool,
     feed: Feed,
 }
 
@@ -96,7 +122,14 @@ impl Method {
         };
         let builder = Upscaler::builder().model(model).scale(scale).backend(backend).precision(precision);
         let engine = builder.build(&feed.info(SMALL, SMALL)?)?.describe().to_owned();
-        Ok(Self { name: opened.name().to_owned(), parameters: opened.parameters(), engine, feed, builder })
+        Ok(Self {
+            name: opened.name().to_owned(),
+            parameters: opened.parameters(),
+            engine,
+            optional: false,
+            feed,
+            builder,
+        })
     }
 
     /// Enlarges a picture.

@@ -31,8 +31,15 @@ pub fn measure(arguments: &Arguments, path: &Path, methods: &[Method]) -> Result
             "note: VMAF is left out, for no ffmpeg on the path has libvmaf: `make vmaf` fetches one, --ffmpeg names one"
         );
     }
-    let open = |method| Way::new(method, arguments.scale.into(), pairs.input(), vmaf.as_ref());
-    let mut ways = methods.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let mut ways = Vec::with_capacity(methods.len());
+    for method in methods {
+        // A frame of the clip may need more memory than there is, which was not asked before.
+        match method.builder.build(pairs.input()) {
+            Ok(upscaler) => ways.push(Way::new(method, upscaler, arguments.scale.into(), vmaf.as_ref())?),
+            Err(error) if method.optional => eprintln!("note: {} is left out: {error}", method.name),
+            Err(error) => return Err(Failure::new(format_args!("{}: {error}", method.name))),
+        }
+    }
     let bar = progress::bar(pairs.expected())?;
     bar.set_message("frames");
     while let Some(pair) = pairs.next()? {
@@ -43,7 +50,7 @@ pub fn measure(arguments: &Arguments, path: &Path, methods: &[Method]) -> Result
     let count = bar.position();
     bar.finish_and_clear();
     let (rate, pixels) = (pairs.rate(), pairs.truth().width * pairs.truth().height);
-    let rows = way::rows(ways, methods, arguments)?;
+    let rows = way::rows(ways, arguments)?;
     Ok(Measured {
         what: in_words(count, path, &pairs),
         advice: Some(advice::advice(&rows[0], &rows[BASELINES.len()..], rate)),

@@ -3,7 +3,7 @@
 use std::thread;
 
 use srup_engine::Upscaler;
-use srup_engine::frame::{Frame, VideoInfo};
+use srup_engine::frame::Frame;
 use srup_examples::Failure;
 use srup_examples::metrics::{self, Luma};
 
@@ -14,8 +14,8 @@ use crate::method::{self, Method};
 use crate::report::{Figures, Row};
 
 /// A method at work, and what has been measured of it.
-pub struct Way {
-    name: String,
+pub struct Way<'a> {
+    method: &'a Method,
     scale: usize,
     upscaler: Upscaler,
     output: Frame,
@@ -25,17 +25,16 @@ pub struct Way {
     vmaf: Option<Comparison>,
 }
 
-impl Way {
-    /// For frames like `input`.
+impl<'a> Way<'a> {
+    /// For frames that the upscaler, which is the method's, was built for.
     ///
     /// # Errors
-    /// The engine's, or VMAF cannot be started.
-    pub fn new(method: &Method, scale: usize, input: &VideoInfo, vmaf: Option<&Vmaf>) -> Result<Self, Failure> {
-        let upscaler = method.builder.build(input)?;
+    /// VMAF cannot be started.
+    pub fn new(method: &'a Method, upscaler: Upscaler, scale: usize, vmaf: Option<&Vmaf>) -> Result<Self, Failure> {
         let output = Frame::new(upscaler.output_info());
         let vmaf = vmaf.map(|vmaf| vmaf.start(output.info())).transpose()?;
         let (errors, similarities) = Default::default();
-        Ok(Self { name: method.name.clone(), scale, upscaler, output, ms: None, errors, similarities, vmaf })
+        Ok(Self { method, scale, upscaler, output, ms: None, errors, similarities, vmaf })
     }
 
     /// Takes the time on the first frame, while nothing else runs; what a frame shows makes no difference to it.
@@ -64,7 +63,7 @@ impl Way {
     }
 
     fn failed(&self, error: &srup_engine::Error) -> Failure {
-        Failure::new(format_args!("{}: {error}", self.name))
+        Failure::new(format_args!("{}: {error}", self.method.name))
     }
 }
 
@@ -72,7 +71,7 @@ impl Way {
 ///
 /// # Errors
 /// The engine's.
-pub fn add(ways: &mut [Way], pair: &Pair) -> Result<(), Failure> {
+pub fn add(ways: &mut [Way<'_>], pair: &Pair) -> Result<(), Failure> {
     let Some(scale) = ways.first().map(|way| way.scale) else { return Ok(()) };
     let luma = &Luma::of_frame(&pair.truth).without_border(scale);
     thread::scope(|scope| {
@@ -87,9 +86,9 @@ pub fn add(ways: &mut [Way], pair: &Pair) -> Result<(), Failure> {
 ///
 /// # Errors
 /// VMAF's.
-pub fn rows(ways: Vec<Way>, methods: &[Method], arguments: &Arguments) -> Result<Vec<Row>, Failure> {
+pub fn rows(ways: Vec<Way<'_>>, arguments: &Arguments) -> Result<Vec<Row>, Failure> {
     let lanczos = ways.first().map(|way| way.errors.clone()).unwrap_or_default();
-    let row = |(way, method): (Way, &Method)| {
+    let row = |way: Way<'_>| {
         let ms = way.ms.unwrap_or(f64::NAN);
         let info = way.output.info();
         let worse = way.errors.iter().zip(&lanczos).filter(|(own, other)| own > other).count();
@@ -102,7 +101,7 @@ pub fn rows(ways: Vec<Way>, methods: &[Method], arguments: &Arguments) -> Result
             vmaf: way.vmaf.map(Comparison::finish).transpose()?,
             fps: Some(1e3 / ms),
         };
-        Ok(Row::new(method, way.upscaler.describe(), arguments, figures))
+        Ok(Row::new(way.method, way.upscaler.describe(), arguments, figures))
     };
-    ways.into_iter().zip(methods).map(row).collect()
+    ways.into_iter().map(row).collect()
 }
