@@ -30,10 +30,10 @@ fn row<'a>(rows: &'a [Value], model: &str) -> &'a Value {
 /// Y-PSNR of Pillow's bicubic, reduced and enlarged in RGB, for scales 2, 3 and 4.
 #[test]
 fn bicubic_has_its_known_figures_on_set5_and_set14() {
-    let Some(shared) = shared() else { return };
+    let Some(pictures) = shared("eval") else { return };
     for (set, figures) in [("Set5", [33.67, 30.40, 28.43]), ("Set14", [30.33, 27.63, 26.09])] {
         for (scale, expected) in (2..).zip(figures) {
-            let rows = results(&shared.join("eval").join(set), &["--scale", &scale.to_string(), "--model", "bicubic"]);
+            let rows = results(&pictures.join(set), &["--scale", &scale.to_string(), "--model", "bicubic"]);
             let found = row(&rows, "bicubic")["psnr"].as_f64().unwrap();
             assert!((found - expected).abs() <= 0.02, "{set} x{scale}: {found}, expected {expected}");
         }

@@ -5,11 +5,11 @@ use srup_engine::golden::Golden;
 use srup_engine::{BackendKind, Precision};
 
 fn all_pass_on(kind: BackendKind, precision: Precision) {
-    let Some(shared) = srup_tests::shared() else { return };
+    let Some(vectors) = srup_tests::shared("golden") else { return };
     let backend = backend::open(kind, 2).unwrap();
     let mut checked = 0;
     let mut failures = Vec::new();
-    for entry in std::fs::read_dir(shared.join("golden")).unwrap() {
+    for entry in std::fs::read_dir(vectors).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|e| e != "safetensors") {
             continue;

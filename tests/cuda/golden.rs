@@ -36,14 +36,14 @@ fn check(folder: &Path) {
 }
 
 fn all_pass(test: &str, variables: &[(&str, &str)]) {
-    let Some(shared) = srup_tests::shared() else { return };
+    let Some(vectors) = srup_tests::shared("golden") else { return };
     if let Some(outcome) = harness::rerun(test, variables) {
         // Only the figures: the rest would count as results of this program's tests.
         let text = String::from_utf8_lossy(&outcome.output.stdout).into_owned();
         text.lines().filter(|line| line.ends_with(" dB")).for_each(|line| println!("{line}"));
         return outcome.assert_clean();
     }
-    check(&shared.join("golden"));
+    check(&vectors);
 }
 
 #[test]

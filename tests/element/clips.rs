@@ -94,7 +94,7 @@ fn doubled(small: &gst::Caps) -> gst::Caps {
 
 #[test]
 fn every_development_clip_keeps_frames_times_and_caps() {
-    let Some(shared) = srup_tests::shared() else { return };
+    let Some(clips) = srup_tests::shared("clips") else { return };
     for (file, frames) in [
         ("bbb_nonsquare_pyramid.mp4", 120),
         ("hlg10_hevc.mp4", 9),
@@ -103,7 +103,7 @@ fn every_development_clip_keeps_frames_times_and_caps() {
         ("hls_cea608.ts", 58),
         ("no_duration.webm", 74),
     ] {
-        let path = shared.join("clips").join(file);
+        let path = clips.join(file);
         let (before, after) = upscale(&path, "decodebin ! videoconvert", "bicubic", false);
         check(&path, frames, &before, &after);
     }

@@ -6,15 +6,16 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 use std::{env, fs};
 
-/// The development data (`clips`, `eval`, `golden`): the folder that the environment variable `SRUP_SHARED` names, else
-/// `shared` beside the repository. None, said aloud, where there is none; the test is then to return.
-pub fn shared() -> Option<PathBuf> {
+/// A part of the development data (`clips`, `eval` or `golden`), in the folder that the environment variable `SRUP_SHARED`
+/// names, else in `shared` beside the repository. None, said aloud, where there is none; the test is then to return.
+pub fn shared(part: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("SRUP_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from)
+        .join(part);
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no development data at {}; set SRUP_SHARED to its folder", folder.display());
+    eprintln!("skipped: no development data at {}; CONTRIBUTING.md says what SRUP_SHARED is", folder.display());
     None
 }
 
