@@ -8,23 +8,41 @@ use srup_engine::backend::{self, Backend};
 use srup_engine::golden::Golden;
 use srup_engine::{BackendKind, Error, Precision};
 
+const EXAMPLES: &str = "\
+Example:
+  golden vectors/ --backend cpu
+
+A golden vector is a safetensors file: `input` and `output`, f32 of the shape [C, H, W], and the network's tensors under the
+names that they have in a weights file, with `weights.` before each. Its metadata are those of the weights file: `network`,
+`preset` and `scale`. In a vector of one operator `network` is `op`, and `op` and `preset` say which.
+`output` is what the authors' code computes in f32; no vectors come with srupscale. With PyTorch, in the folder training/:
+  import torch, safetensors.torch, weights
+  state, metadata = weights.load('../models/luma-s-x2.safetensors')
+  network, _ = weights.load_network('../models/luma-s-x2.safetensors')
+  x = torch.rand(1, 24, 32)
+  tensors = {'input': x, 'output': network(x[None])[0].detach()} | {'weights.' + name: t for name, t in state.items()}
+  safetensors.torch.save_file(tensors, 'luma-s-x2.golden.safetensors', metadata)
+training/check_golden.py runs vectors through PyTorch.
+
+Exit codes: 0 all are within tolerance, 1 one is not or cannot be read, 2 wrong arguments.";
+
 /// Runs golden vectors through a backend and compares with the outputs stored in them.
 ///
-/// A vector is a safetensors file with `input`, `output` and `weights.*`. Errors are relative to the output's range; the
-/// PSNR takes that range as its peak. The exit code is 1 if a vector is out of tolerance or cannot be read.
+/// Errors are relative to the range of the stored output, largest minus smallest value; the PSNR takes that range as its peak.
+/// How large an error may be depends on the backend, the precision and the network.
 #[derive(Parser)]
-#[command(after_help = "Example:\n  golden vectors/ --backend cpu")]
+#[command(after_help = EXAMPLES)]
 struct Args {
     /// Vectors, or folders of them
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// reference, cpu or cuda
+    /// What computes: reference (the formulas, slowly), cpu, cuda, or auto (cuda where it can, else cpu)
     #[arg(long, default_value = "reference")]
     backend: BackendKind,
-    /// auto, f32, f16, bf16 or int8
+    /// In which numbers: auto, f32, f16 (cuda), bf16 (cpu) or int8; what the backend lacks is an error
     #[arg(long, default_value = "auto")]
     precision: Precision,
-    /// CPU threads, 0 for all
+    /// CPU threads; 0 takes all
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
