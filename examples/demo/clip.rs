@@ -21,6 +21,8 @@ pub struct Clip {
     pub frames: usize,
     /// Meaning of its codes, as 8-bit limited-range YUV.
     pub colour: Colour,
+    /// Whether its frames are made of fields.
+    pub interlaced: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,6 +36,7 @@ struct Stream {
     width: usize,
     height: usize,
     color_space: Option<String>,
+    field_order: Option<String>,
     nb_read_packets: Option<String>,
 }
 
@@ -45,7 +48,7 @@ impl Clip {
     pub fn probe(path: &Path) -> Result<Self, Failure> {
         let output = Command::new("ffprobe")
             .args(["-v", "error", "-select_streams", "V:0", "-count_packets", "-of", "json", "-show_entries"])
-            .args(["stream=width,height,color_space,nb_read_packets", "-i", &url(path)])
+            .args(["stream=width,height,color_space,field_order,nb_read_packets", "-i", &url(path)])
             .output()
             .map_err(|e| missing("ffprobe", &e))?;
         if !output.status.success() {
@@ -69,11 +72,13 @@ impl Clip {
             _ => Matrix::Bt601,
         };
         let colour = Colour { matrix, range: Range::Limited, ..Colour::default() };
-        Ok(Self { path: path.to_owned(), width: stream.width, height: stream.height, frames, colour })
+        let interlaced = matches!(stream.field_order.as_deref(), Some("tt" | "bb" | "tb" | "bt"));
+        Ok(Self { path: path.to_owned(), width: stream.width, height: stream.height, frames, colour, interlaced })
     }
 }
 
-/// Frames out of an `ffmpeg` process, in order, as stored: not turned upright, none repeated or dropped for a rate.
+/// Frames out of an `ffmpeg` process, in order, as stored: not turned upright, none repeated or dropped for a rate. Of an
+/// interlaced clip they are deinterlaced, as `transcode` does it.
 #[derive(Debug)]
 pub struct Frames {
     child: Child,
@@ -88,9 +93,11 @@ impl Frames {
     /// One line: no ffmpeg.
     pub fn open(clip: &Clip, filter: &str, info: VideoInfo) -> Result<Self, Failure> {
         let format = if info.format == PixelFormat::Rgb { "rgb24" } else { "yuv420p" };
+        let deinterlace = if clip.interlaced { "bwdif=mode=send_frame:deint=interlaced," } else { "" };
         let mut child = Command::new("ffmpeg")
             .args(["-v", "quiet", "-nostdin", "-noautorotate", "-i", &url(&clip.path), "-map", "0:V:0"])
-            .args(["-fps_mode", "passthrough", "-vf", filter, "-pix_fmt", format, "-f", "rawvideo", "-"])
+            .args(["-fps_mode", "passthrough", "-vf", &format!("{deinterlace}{filter}")])
+            .args(["-pix_fmt", format, "-f", "rawvideo", "-"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

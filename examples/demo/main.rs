@@ -61,7 +61,8 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         .map_err(|e| Failure::new(format_args!("{} cannot be made: {e}", arguments.out.display())))?;
     let clip = Clip::probe(&arguments.input)?;
     let name = clip.path.file_name().unwrap_or_default().to_string_lossy();
-    println!("{name}: {}x{}, {} frames; model {}", clip.width, clip.height, clip.frames, arguments.model);
+    let scan = if clip.interlaced { ", interlaced" } else { "" };
+    println!("{name}: {}x{}{scan}, {} frames; model {}", clip.width, clip.height, clip.frames, arguments.model);
 
     let frames = clip.frames as u64;
     let runs = [

@@ -41,7 +41,9 @@ pub fn gstreamer(clip: &Clip, arguments: &Arguments, bar: &ProgressBar) -> Resul
     let output = arguments.file(&clip.path, "gstreamer.mkv");
     let mut launch = Command::new("gst-launch-1.0");
     launch.arg("-q").arg("filesrc").arg(format!("location={}", clip.path.display()));
-    launch.args(["!", "decodebin", "!", "queue", "!", "videoconvert", "!", "srupscale"]);
+    launch.args(["!", "decodebin", "!", "queue", "!", "videoconvert"]);
+    // Progressive frames pass through it as they are; of fields it makes a frame for each frame.
+    launch.args(["!", "deinterlace", "fields=top", "!", "srupscale"]);
     launch.arg(format!("model={}", arguments.model)).arg(format!("scale-factor={SCALE}"));
     launch.arg(format!("backend={}", arguments.backend.name()));
     launch.args(["!", "progressreport", "update-freq=1", "!", "queue", "!", "videoconvert"]);
@@ -68,6 +70,9 @@ pub fn transcode(clip: &Clip, arguments: &Arguments, bar: &ProgressBar) -> Resul
     let mut command = Command::new(&program);
     command.arg(&clip.path).arg(&output).args(["--model", &arguments.model, "--scale", &SCALE.to_string()]);
     command.args(["--backend", arguments.backend.name(), "--preset", "veryfast"]);
+    if clip.interlaced {
+        command.arg("--deinterlace");
+    }
     let elapsed = run("transcode", command, &output, |line| {
         if let Some(done) = frames_done(line) {
             bar.set_position(done);

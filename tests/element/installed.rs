@@ -1,17 +1,9 @@
 //! The plugin as a file, found and run by GStreamer's own tools.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-/// The built library, which lies beside the test's own program.
-fn library() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let folder = program.parent().unwrap();
-    let name = format!("{}gstsrupscale{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let path = folder.join(name);
-    assert!(path.is_file(), "{} was not built with the tests", path.display());
-    path
-}
+use srup_tests::plugin;
 
 /// Runs a tool of GStreamer that finds the plugin in `folder` alone, with a registry of its own. None, said aloud, where
 /// the tool is not installed. Objects that are alive at the end are listed on its standard error.
@@ -31,7 +23,7 @@ fn tool(name: &str, folder: &Path, arguments: &[&str]) -> Option<Output> {
 
 fn installed() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let library = library();
+    let library = plugin();
     std::fs::copy(&library, folder.path().join(library.file_name().unwrap())).unwrap();
     folder
 }

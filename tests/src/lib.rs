@@ -32,6 +32,15 @@ pub fn ffmpeg_tool(name: &str) -> Option<Command> {
     Some(command)
 }
 
+/// The built plugin, which lies beside the test's executable.
+pub fn plugin() -> PathBuf {
+    let program = env::current_exe().expect("the test knows its own path");
+    let name = format!("{}gstsrupscale{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    let path = program.with_file_name(name);
+    assert!(path.is_file(), "{} was not built with the tests", path.display());
+    path
+}
+
 /// The program of an example, beside the test's executable. Built first where it is missing or older than its source:
 /// `cargo test` builds the unit tests of examples alone. Nobody holds cargo's lock while tests run.
 pub fn example(name: &str) -> PathBuf {
