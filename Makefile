@@ -10,20 +10,20 @@ PLUGINS := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/gstreamer-1.0/plugins
 .PHONY: help build test demo bench bench-operations bench-peers soak mutants gpu-bundle standin ptx vmaf install clean
 
 help:
-	@echo 'make demo [IN=file] [MODEL=name] [BACKEND=name]   upscale a clip 2x; results in demo-out/'
-	@echo 'make test      formatting, lints, documentation, tests'
-	@echo 'make build     the GStreamer plugin and the examples, optimised'
-	@echo 'make bench     the benchmarks'
-	@echo 'make bench-operations   each network on the CPU, operation by operation; ARGS=--help teaches'
-	@echo 'make bench-peers   our networks in other CPU runtimes, beside us; ARGS=--help teaches'
-	@echo 'make ptx       the CUDA kernels anew, and their registers; only needed where kernels change'
-	@echo 'make standin   a CUDA driver for tests that runs on the CPU; prints its folder'
-	@echo 'make soak      four minutes of live video on a quiet machine; SRUP_SOAK_CLIP names a clip'
-	@echo 'make mutants   plants bugs one at a time and sees that the tests notice'
-	@echo 'make gpu-bundle   a folder that checks and times everything on a machine with a GPU'
-	@echo 'make vmaf      an FFmpeg with libvmaf, for evaluate --clip; prints its path'
-	@echo 'make install   the plugin into $(PLUGINS)'
-	@echo 'make clean     remove everything that was built, and demo-out/'
+	@echo 'make demo              a clip upscaled 2x, into demo-out/; IN=file, MODEL=name and BACKEND=name choose'
+	@echo 'make build             the GStreamer plugin and the examples, optimised; also installs what they play with'
+	@echo 'make install           the plugin into $(PLUGINS)'
+	@echo 'make test              formatting, lints, documentation, tests'
+	@echo 'make bench             the benchmarks'
+	@echo 'make bench-operations  each network on the CPU, operation by operation; ARGS=--help says more'
+	@echo 'make bench-peers       our networks in other CPU runtimes, beside us; ARGS=--help says more'
+	@echo 'make gpu-bundle        a folder that times, and with golden vectors checks, the networks on a machine with a GPU'
+	@echo 'make vmaf              fetches an FFmpeg with libvmaf, for evaluate --clip; prints its path'
+	@echo 'make soak              four minutes of live video on a quiet machine; SRUP_SOAK_CLIP=file takes a clip of yours'
+	@echo 'make mutants           plants bugs one at a time and sees that the tests notice'
+	@echo 'make ptx               the CUDA kernels anew, and their registers; only needed where kernels change'
+	@echo 'make standin           a CUDA driver for tests that runs on the CPU; prints its folder'
+	@echo 'make clean             removes everything that was built, and demo-out/'
 
 build:
 	@scripts/setup.sh run

@@ -15,7 +15,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use srup_engine::{BackendKind, Builder, Upscaler};
 use srup_examples::picture::Picture;
-use srup_examples::{Ending, Failure, finish};
+use srup_examples::{Ending, Failure, finish, model_help};
 
 use clip::Clip;
 use pipeline::Run;
@@ -24,21 +24,33 @@ use quality::Measured;
 /// Output size over input size.
 const SCALE: usize = 2;
 
-/// Upscales a clip to twice its size with GStreamer and with transcode, and shows what came of it.
+const NOTES: &str = "\
+`make demo IN=clip.mp4` installs and builds what this needs: ffmpeg, ffprobe, gst-launch-1.0, the plugin, and `transcode` beside
+this program. An interlaced clip is deinterlaced.
+
+Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments.";
+
+/// Upscales a clip to twice its size with GStreamer and with transcode; makes pictures that compare, and measures rate and quality
 #[derive(Debug, Parser)]
-#[command(name = "demo")]
+#[command(name = "demo", version, after_help = NOTES)]
 struct Arguments {
     /// The clip
     input: PathBuf,
     /// Folder for everything that is made
     #[arg(long, default_value = "demo-out")]
     out: PathBuf,
-    /// Model: a built-in name, or a .safetensors file
-    #[arg(long, default_value = srup_engine::model::DEFAULT)]
+    /// Model
+    #[arg(long, default_value = srup_engine::model::DEFAULT, help = model_help())]
     model: String,
-    /// Where the network runs: auto, cpu, cuda or reference
-    #[arg(long, default_value = "auto")]
+    /// Where the network runs: auto, cpu or cuda
+    #[arg(long, default_value = "auto", value_parser = backend)]
     backend: BackendKind,
+}
+
+/// The reference is none of the element's.
+fn backend(name: &str) -> Result<BackendKind, String> {
+    let kind = name.parse()?;
+    if kind == BackendKind::Reference { Err("use auto, cpu or cuda".into()) } else { Ok(kind) }
 }
 
 impl Arguments {

@@ -10,7 +10,7 @@ use crate::degrade::Degradation;
 const EXAMPLES: &str = "\
 Examples:
   evaluate Set5 --scale 2
-      Every built-in model on a folder of pictures, beside Lanczos and bicubic.
+      Every built-in model on Set5, a folder of pictures, beside Lanczos and bicubic.
   evaluate Set5 --scale 2 --degrade crf=28 --model luma-s my.safetensors
       Two models on pictures that were compressed first, as what people enhance mostly is.
   evaluate --clip holiday.mp4 --scale 2
@@ -53,15 +53,15 @@ pub struct Arguments {
     #[arg(long, default_value = "auto")]
     pub backend: BackendKind,
 
-    /// In which numbers: auto, f32, f16, bf16 or int8
+    /// Numbers they compute in: auto, f32, f16 (on a GPU), bf16 or int8 (on the CPU)
     #[arg(long, default_value = "auto")]
     pub precision: Precision,
 
-    /// Spoils what was reduced before it is enlarged, as in crf=28 or blur=0.8,noise=3,crf=32,codec=hevc; see below
+    /// What the reduced picture goes through before it is enlarged, as in crf=28 or blur=0.8,noise=3,crf=32,codec=hevc; see below
     #[arg(long, value_name = "WHAT")]
     pub degrade: Option<Degradation>,
 
-    /// Frames of the clip to measure at most, taken from its middle [default: 120]
+    /// How many frames of the clip to measure at most, taken from its middle [default: 120]
     #[arg(long, value_name = "N", conflicts_with = "folder", value_parser = clap::value_parser!(u32).range(1..))]
     pub frames: Option<u32>,
 

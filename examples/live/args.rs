@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use srup_engine::model;
 use srup_engine::{BackendKind, Precision};
+use srup_examples::model_help;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +24,8 @@ Examples:
 
 INPUT  rtsp:// rtmp:// srt:// udp:// http:// https:// (HLS too), any other address that GStreamer plays, a file,
        an .sdp file for RTP, camera, /dev/videoN, test, test:640x360@30
-OUTPUT srt:// rtmp:// udp://host:port (MPEG-TS), a folder for HLS (ends in /), a .ts .mkv .mp4 .flv file, display
+OUTPUT srt:// rtmp:// udp://host:port (MPEG-TS), a folder for HLS (one that exists, or a name that ends in /; a playlist in
+       it is replaced), a .ts .mkv .mp4 .flv file, display
 
 Sound is passed on as it came, bit for bit, where OUTPUT can hold it, else as AAC. A source that drops out is tried again after
 0.5 s, 1 s, 2 s ... 10 s, while the output stays open. Ctrl-C ends the output properly; a second Ctrl-C leaves at once.
@@ -55,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Source")]
     pub stall: Option<Duration>,
 
-    /// Try again from the start on, also where the first connection fails
+    /// Try again also while nothing has come yet; without it a source that is not there at the start is an error
     #[arg(long, help_heading = "Source")]
     pub wait: bool,
 
@@ -79,8 +81,8 @@ pub struct Args {
 /// What the upscaler does.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Upscaling {
-    /// Model: a built-in name, `bicubic` or `lanczos` for plain resampling, or a .safetensors file
-    #[arg(long, short, default_value = model::DEFAULT, help_heading = "Upscaling")]
+    /// Model
+    #[arg(long, short, default_value = model::DEFAULT, help = model_help(), help_heading = "Upscaling")]
     pub model: String,
 
     /// Output size over input size: 2, 3 or 4

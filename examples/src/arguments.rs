@@ -1,14 +1,20 @@
 //! Arguments that choose what the engine does, for every program that runs it.
 
-use srup_engine::model::Model;
+use srup_engine::model::{self, Model};
 use srup_engine::scheduler::Options;
 use srup_engine::{BackendKind, Error, Precision, Upscaler};
+
+/// What `--model` takes, for its help.
+pub fn model_help() -> String {
+    let names = model::names().join(", ");
+    format!("Model, one of {names}, or a .safetensors file; bicubic and lanczos are plain resampling")
+}
 
 /// Which network runs, where, and in which numbers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EngineArgs {
-    /// Model: a built-in name, `bicubic` or `lanczos` for plain resampling, or a .safetensors file
-    #[arg(long, short, default_value = "luma-s", help_heading = "Upscaling")]
+    /// Model
+    #[arg(long, short, default_value = model::DEFAULT, help = model_help(), help_heading = "Upscaling")]
     pub model: String,
 
     /// Output size over input size: 2, 3 or 4

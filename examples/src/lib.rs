@@ -7,5 +7,5 @@ pub mod picture;
 pub mod trace;
 pub mod video;
 
-pub use arguments::EngineArgs;
+pub use arguments::{EngineArgs, model_help};
 pub use ending::{Ending, Failure, finish};
