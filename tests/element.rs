@@ -8,6 +8,8 @@ mod errors;
 mod flight;
 #[path = "element/installed.rs"]
 mod installed;
+#[path = "element/links.rs"]
+mod links;
 #[path = "element/metas.rs"]
 mod metas;
 #[path = "element/negotiation.rs"]

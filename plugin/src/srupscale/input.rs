@@ -143,9 +143,18 @@ impl SrUpscale {
                         session.scheduler.forget();
                     }
                 }
-                if event.is_serialized() { self.queue.push(Item::Event(event)) } else { pushed(event) }
+                if event.is_serialized() { self.enqueue(event) } else { pushed(event) }
             }
         }
+    }
+
+    /// An event takes its place behind the frames before it.
+    fn enqueue(&self, event: gst::Event) -> Flow {
+        let flow = self.queue.push(Item::Event(event.clone()));
+        if let (Err(error), gst::EventType::Eos) = (flow, event.type_()) {
+            self.end_after(error, event);
+        }
+        flow
     }
 
     fn new_caps(&self, caps: &gst::Caps, seqnum: gst::Seqnum) -> Flow {

@@ -40,11 +40,20 @@ impl SrUpscale {
         }
         gst::debug!(CAT, imp = self, "downstream says {error}");
         let _ = self.src().pause_task();
-        if ends && !matches!(error, gst::FlowError::Flushing | gst::FlowError::Eos) {
-            // Upstream gives nothing more and would not hear of it.
-            gst::element_imp_error!(self, gst::StreamError::Failed, ["streaming stopped, reason {error}"]);
-            self.src().push_event(gst::event::Eos::new());
+        if ends {
+            self.end_after(error, gst::event::Eos::new());
         }
+    }
+
+    /// The stream ends, but nothing leaves any more: upstream, which gives no frame, would not hear of it.
+    pub fn end_after(&self, error: gst::FlowError, eos: gst::Event) {
+        if error == gst::FlowError::Flushing {
+            return;
+        }
+        if error != gst::FlowError::Eos {
+            gst::element_imp_error!(self, gst::StreamError::Failed, ["streaming stopped, reason {error}"]);
+        }
+        self.src().push_event(eos);
     }
 
     fn deliver(&self, item: Item) -> Result<Flow, Failure> {

@@ -64,7 +64,7 @@ impl Queue {
     }
 
     /// What was taken has left, or not: then nothing will any more. True if the end of the stream still waits, so that
-    /// nobody upstream will hear of an error.
+    /// nobody upstream will hear of an error. An end that comes later is told by [`Queue::push`].
     pub fn done(&self, flow: Flow) -> bool {
         let mut state = lock(&self.state);
         state.busy = false;
