@@ -252,6 +252,40 @@ fn the_latency_follows_target_and_window_and_is_told() {
     }
 }
 
+/// A thousand frames a second, which no network makes one by one: the latency is what the frames inside take, not what they
+/// are apart.
+#[test]
+fn a_network_slower_than_a_live_stream_raises_the_latency_and_tells() {
+    let element = element("luma-m", 2);
+    element.set_property("reuse", false);
+    element.set_property("max-in-flight", 2_u32);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut harness = harness(&element);
+    harness.play();
+    let input: gst::Caps = "video/x-raw, format=I420, width=320, height=180, framerate=1000/1".parse().unwrap();
+    harness.set_src_caps(input.clone());
+    let ms = gst::ClockTime::from_mseconds;
+    assert_eq!(harness.query_latency(), Some(ms(2)), "nothing has been measured");
+    while bus.pop().is_some() {}
+    let services: Vec<_> = (0..12)
+        .map(|n| {
+            let output = harness.push_and_pull(noise(&input, n)).unwrap();
+            let meta = gst::meta::CustomMeta::from_buffer(&output, "SrUpscaleMeta").unwrap();
+            gst::ClockTime::from_nseconds(meta.structure().get("time").unwrap())
+        })
+        .collect();
+    let latency = harness.query_latency().unwrap();
+    let steady = services.windows(2).map(|pair| pair[0].min(pair[1])).max().unwrap();
+    assert!(steady > ms(1) && latency >= 2 * steady && latency < 3 * steady, "{latency} of {services:?}");
+    let told = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Latency])).count();
+    assert!((1..6).contains(&told), "in steps, each of which is told: {told}");
+
+    element.set_property("max-in-flight", 3_u32);
+    harness.push(noise(&input, 20)).unwrap();
+    assert_eq!(harness.query_latency(), Some(ms(3)), "another session measures anew");
+}
+
 #[test]
 fn every_frame_says_how_it_was_made() {
     let element = element("luma-s", 2);

@@ -97,6 +97,11 @@ impl<J: Job> Scheduler<J> {
         self.window
     }
 
+    /// Frames that are computed side by side, at most.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// Time after its coming at which a live frame is due; None without a target, and where frames need not be live.
     pub fn latency(&self) -> Option<Duration> {
         *lock(&self.latency)

@@ -25,6 +25,8 @@ pub struct SrUpscale {
     pub(super) queue: Queue,
     /// The model that the last message named.
     pub(super) told_model: Mutex<Option<String>>,
+    /// The latency that the last message was about; none before the first.
+    pub(super) told_latency: Mutex<Option<gst::ClockTime>>,
     /// Of the sessions before this one.
     pub(super) stats_before: Mutex<Stats>,
     session: Mutex<Option<Arc<Session>>>,
@@ -69,6 +71,7 @@ impl ObjectSubclass for SrUpscale {
             entrance: Mutex::default(),
             queue: Queue::default(),
             told_model: Mutex::default(),
+            told_latency: Mutex::default(),
             stats_before: Mutex::default(),
             session: Mutex::default(),
             dropped: AtomicU64::default(),
@@ -155,6 +158,7 @@ impl ElementImpl for SrUpscale {
             })?;
             *lock(&self.stats_before) = Stats::default();
             *lock(&self.told_model) = None;
+            *lock(&self.told_latency) = None;
             self.dropped.store(0, Ordering::Relaxed);
         }
         let success = self.parent_change_state(transition)?;
@@ -185,23 +189,26 @@ impl SrUpscale {
 
     /// Frames are made by that from now on.
     pub fn set_session(&self, session: Arc<Session>) {
-        let before = self.session().map(|session| session.latency());
-        let after = session.latency();
         self.keep_stats();
-        *lock(&self.session) = Some(session);
-        self.tell_latency(before, after);
+        *lock(&self.session) = Some(session.clone());
+        self.tell_latency(&session);
     }
 
     /// Whether that session works with the present settings, or can from now on.
     pub fn suits(&self, session: &Session) -> bool {
-        let before = session.latency();
         let suits = session.adopt(&lock(&self.settings));
-        self.tell_latency(Some(before), session.latency());
+        self.tell_latency(session);
         suits
     }
 
-    fn tell_latency(&self, before: Option<gst::ClockTime>, after: gst::ClockTime) {
-        if before != Some(after) {
+    /// The latency is that session's; the application is told if it was another one.
+    pub fn tell_latency(&self, session: &Session) {
+        let (before, now) = {
+            let mut told = lock(&self.told_latency);
+            let now = session.latency();
+            (told.replace(now), now)
+        };
+        if before != Some(now) {
             let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
         }
     }

@@ -9,6 +9,7 @@ use srup_engine::BackendKind;
 mod imp;
 mod input;
 mod output;
+mod pace;
 mod queue;
 mod session;
 mod settings;
@@ -36,7 +37,8 @@ glib::wrapper! {
     /// to PAUSED, or at that frame.
     ///
     /// **Frames in flight** are computed side by side and leave in order, each as soon as it is done, on a thread of the
-    /// source pad; events keep their place among them. When live, `max-in-flight` frames of latency are reported.
+    /// source pad; events keep their place among them. When live, `max-in-flight` frames of latency are reported; where
+    /// they take longer than they are apart and there is no target, more of it as soon as that is measured.
     ///
     /// **`target-fps`** holds a frame rate: for each frame the best network of the ladder is taken that is in time by what
     /// was measured; a live frame that would be late all the same leaves bicubic. Every change posts an element message

@@ -79,6 +79,8 @@ impl SrUpscale {
         }
         gst::trace!(CAT, imp = self, "frame {:?}: {report:?}", input.pts());
         self.tell_change(&report, input.pts());
+        session.measured(report.service);
+        self.tell_latency(session);
         // Upstream may be waiting for its buffer.
         drop(done.job);
         Ok(self.src().push(buffer))
@@ -121,7 +123,7 @@ impl SrUpscale {
                     return false;
                 }
                 let (live, min, max) = upstream.result();
-                let own = self.session().map_or(gst::ClockTime::ZERO, |session| session.latency());
+                let own = lock(&self.told_latency).unwrap_or(gst::ClockTime::ZERO);
                 query.set(live, min + own, max.map(|max| max + own));
                 true
             }

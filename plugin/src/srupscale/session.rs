@@ -9,6 +9,7 @@ use srup_engine::frame::{FrameMut, FrameRef};
 use srup_engine::scheduler::{Job, Scheduler, Target};
 
 use super::lock;
+use super::pace::Pace;
 use super::settings::Settings;
 use crate::caps;
 use crate::errors::Failure;
@@ -35,6 +36,8 @@ pub struct Session {
     pub pool: gst::BufferPool,
     /// What makes them.
     pub scheduler: Scheduler<Picture>,
+    /// Of live frames without a target: those with one are in time.
+    pace: Mutex<Pace>,
 }
 
 impl Session {
@@ -54,7 +57,15 @@ impl Session {
         let scheduler = Scheduler::new(&engine_info(incaps)?, &settings.options(rate(&input), live)?)?;
         let caps = incaps.clone();
         let pool = pool(scheduler.window())?;
-        Ok(pool.map(|pool| Self { caps, settings: Mutex::new(settings), live, factor, input, output, pool, scheduler }))
+        let (settings, pace) = (Mutex::new(settings), Mutex::default());
+        Ok(pool.map(|pool| Self { caps, settings, live, factor, input, output, pool, scheduler, pace }))
+    }
+
+    /// One more frame has been made, in that time.
+    pub fn measured(&self, service: Duration) {
+        if self.live && self.scheduler.latency().is_none() {
+            lock(&self.pace).measured(service, self.scheduler.lanes());
+        }
     }
 
     /// How much later than it came a frame leaves, at the most: as long as the window lasts.
@@ -63,7 +74,7 @@ impl Session {
             (Some(rate), _) | (None, Some(rate)) => Duration::from_secs_f64(1.0 / rate),
             (None, None) => UNKNOWN_INTERVAL,
         };
-        let window = interval * self.scheduler.window() as u32;
+        let window = interval.max(lock(&self.pace).interval()) * self.scheduler.window() as u32;
         self.scheduler.latency().unwrap_or(window).try_into().unwrap_or(gst::ClockTime::MAX)
     }
 
