@@ -18,6 +18,8 @@ mod negotiation;
 mod pictures;
 #[path = "element/precision.rs"]
 mod precision;
+#[path = "element/sessions.rs"]
+mod sessions;
 #[path = "element/streams.rs"]
 mod streams;
 #[path = "element/support.rs"]

@@ -164,8 +164,7 @@ impl ElementImpl for SrUpscale {
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             self.queue.clear();
-            self.keep_stats();
-            *lock(&self.session) = None;
+            self.retire_session();
         }
         Ok(success)
     }
@@ -187,16 +186,29 @@ impl SrUpscale {
         lock(&self.session).clone()
     }
 
-    /// Frames are made by that from now on.
+    /// Frames are made by that from now on; none is in use.
     pub fn set_session(&self, session: Arc<Session>) {
-        self.keep_stats();
         *lock(&self.session) = Some(session.clone());
         self.tell_latency(&session);
     }
 
+    /// Nothing makes frames any more; what is done has been delivered. Its memory is free for the next.
+    pub fn retire_session(&self) {
+        let retired = lock(&self.session).take();
+        if let Some(session) = retired {
+            let done = session.scheduler.stats();
+            let mut before = lock(&self.stats_before);
+            *before = std::mem::take(&mut *before).and(done);
+            drop(before);
+            // Others may still look at it.
+            session.set_pool(None);
+        }
+    }
+
     /// Whether that session works with the present settings, or can from now on.
     pub fn suits(&self, session: &Session) -> bool {
-        let suits = session.adopt(&lock(&self.settings));
+        let settings = lock(&self.settings).clone();
+        let suits = session.adopt(&settings);
         self.tell_latency(session);
         suits
     }
@@ -251,11 +263,5 @@ impl SrUpscale {
             Some(session) => before.and(session.scheduler.stats()),
             None => before,
         }
-    }
-
-    /// Before the session goes.
-    fn keep_stats(&self) {
-        let stats = self.stats();
-        *lock(&self.stats_before) = stats;
     }
 }

@@ -5,7 +5,7 @@ use gst::subclass::prelude::*;
 
 use super::imp::SrUpscale;
 use super::queue::{Flow, Item};
-use super::session::Session;
+use super::session::{Session, Terms};
 use super::{CAT, lock};
 use crate::caps::{self, Way};
 use crate::errors::Failure;
@@ -41,15 +41,10 @@ impl SrUpscale {
     }
 
     fn accept(&self, mut buffer: gst::Buffer) -> Result<Flow, Failure> {
-        let Some(mut session) = self.session() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
-        if self.src().check_reconfigure() || !self.suits(&session) {
-            if let Err(flow) = self.negotiate(&session.caps.clone(), None)? {
-                self.src().mark_reconfigure();
-                return Ok(Err(flow));
-            }
-            let Some(renewed) = self.session() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
-            session = renewed;
-        }
+        let session = match self.present_session()? {
+            Ok(session) => session,
+            Err(flow) => return Ok(Err(flow)),
+        };
         if self.is_hopeless(&buffer) {
             self.drop_frame(&buffer);
             return Ok(self.queue.flow());
@@ -66,6 +61,19 @@ impl SrUpscale {
             return Ok(self.queue.flow().and(Err(gst::FlowError::Flushing)));
         }
         Ok(self.queue.push(Item::Frame(session)))
+    }
+
+    /// What makes frames with the present caps and settings.
+    fn present_session(&self) -> Result<Result<Arc<Session>, gst::FlowError>, Failure> {
+        if let Some(session) = self.session()
+            && !self.src().needs_reconfigure()
+            && self.suits(&session)
+        {
+            return Ok(Ok(session));
+        }
+        let Some(caps) = self.sink().current_caps() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
+        let negotiated = self.negotiate(&caps, None)?;
+        Ok(negotiated.and_then(|_| self.session().ok_or(gst::FlowError::NotNegotiated)))
     }
 
     /// Whether downstream would only throw the frame away.
@@ -165,27 +173,44 @@ impl SrUpscale {
         })
     }
 
-    /// Makes a session for these caps of upstream's and the present settings. What is inside leaves first.
+    /// Agrees with downstream on what becomes of these caps of upstream's. What is inside leaves first.
     fn negotiate(&self, incaps: &gst::Caps, seqnum: Option<gst::Seqnum>) -> Result<Flow, Failure> {
+        // This is what downstream may have asked for.
+        self.src().check_reconfigure();
+        let negotiated = self.renew_session(incaps, seqnum);
+        if !matches!(negotiated, Ok(Ok(_))) {
+            self.src().mark_reconfigure();
+        }
+        negotiated
+    }
+
+    /// Brings the session to these caps and the present settings; it stays the same where they are.
+    fn renew_session(&self, incaps: &gst::Caps, seqnum: Option<gst::Seqnum>) -> Result<Flow, Failure> {
         let settings = lock(&self.settings).clone();
         let Some(outcaps) = self.choose_output(incaps, settings.scale_factor) else {
             gst::warning!(CAT, imp = self, "downstream takes nothing that could be made of {incaps}");
             return Ok(Err(gst::FlowError::NotNegotiated));
         };
-        let live = self.upstream_is_live();
-        let session = Session::new(&settings, (incaps, &outcaps), live, |window| {
-            if let Err(flow) = self.queue.drain().and_then(|_| self.tell_output(&outcaps, seqnum)) {
-                return Ok(Err(flow));
-            }
-            allocation::choose(self.src(), &outcaps, window).map(Ok)
-        })?;
-        let session = match session {
-            Ok(session) => session,
-            Err(flow) => return Ok(Err(flow)),
-        };
-        gst::info!(CAT, imp = self, "{incaps}, live: {live}: {}", session.scheduler.describe());
-        self.set_session(Arc::new(session));
+        if let Err(flow) = self.queue.drain().and_then(|_| self.tell_output(&outcaps, seqnum)) {
+            return Ok(Err(flow));
+        }
+        let terms = Terms { input: incaps.clone(), output: outcaps, live: self.upstream_is_live() };
+        if let Some(session) = self.session().filter(|session| session.goes_on(&terms, &settings)) {
+            session.set_pool(Some(&self.choose_pool(&session, &terms)?));
+            self.tell_latency(&session);
+        } else {
+            // Both at once may be more than there is memory for.
+            self.retire_session();
+            let session = Session::new(&settings, terms.clone())?;
+            session.set_pool(Some(&self.choose_pool(&session, &terms)?));
+            gst::info!(CAT, imp = self, "{incaps}, live: {}: {}", terms.live, session.scheduler.describe());
+            self.set_session(Arc::new(session));
+        }
         Ok(self.queue.flow())
+    }
+
+    fn choose_pool(&self, session: &Session, terms: &Terms) -> Result<gst::BufferPool, Failure> {
+        allocation::choose(self.src(), &terms.output, session.scheduler.window())
     }
 
     /// The caps to give out: the input's, enlarged, as far as downstream takes them.

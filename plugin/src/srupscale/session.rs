@@ -20,12 +20,10 @@ const UNKNOWN_INTERVAL: Duration = Duration::from_millis(40);
 
 /// What was negotiated, and what makes the frames.
 pub struct Session {
-    /// Upstream's.
-    pub caps: gst::Caps,
+    /// What was negotiated.
+    terms: Terms,
     /// With these it works, the factor excepted: that follows from the caps.
     settings: Mutex<Settings>,
-    /// Upstream's time is the world's.
-    pub live: bool,
     /// Output size over input size.
     pub factor: u32,
     /// What comes in.
@@ -33,37 +31,56 @@ pub struct Session {
     /// What goes out.
     pub output: gst_video::VideoInfo,
     /// Where pictures go.
-    pub pool: gst::BufferPool,
+    pool: Mutex<Option<gst::BufferPool>>,
     /// What makes them.
     pub scheduler: Scheduler<Picture>,
     /// Of live frames without a target: those with one are in time.
     pace: Mutex<Pace>,
 }
 
+/// What upstream, downstream and the element have agreed upon.
+#[derive(Clone, PartialEq)]
+pub struct Terms {
+    /// Upstream's caps.
+    pub input: gst::Caps,
+    /// Those of what goes out.
+    pub output: gst::Caps,
+    /// Upstream's time is the world's.
+    pub live: bool,
+}
+
 impl Session {
-    /// Loads the model and prepares everything for a stream. `pool` chooses where pictures go, told how many are inside at
-    /// once; downstream's refusal is passed on.
-    pub fn new(
-        settings: &Settings,
-        (incaps, outcaps): (&gst::Caps, &gst::Caps),
-        live: bool,
-        pool: impl FnOnce(usize) -> Result<Result<gst::BufferPool, gst::FlowError>, Failure>,
-    ) -> Result<Result<Self, gst::FlowError>, Failure> {
-        let (input, output) = (video_info(incaps)?, video_info(outcaps)?);
+    /// Loads the model and prepares everything for a stream, but for [`Session::set_pool`].
+    pub fn new(settings: &Settings, terms: Terms) -> Result<Self, Failure> {
+        let (input, output) = (video_info(&terms.input)?, video_info(&terms.output)?);
         let factor = caps::factor_between((input.width(), input.height()), (output.width(), output.height()))
             .filter(|_| input.format() == output.format())
-            .ok_or_else(|| Failure::Buffer(format!("{incaps} and {outcaps} differ by more than a whole factor")))?;
+            .ok_or_else(|| {
+                Failure::Buffer(format!("{} and {} differ by more than a whole factor", terms.input, terms.output))
+            })?;
         let settings = Settings { scale_factor: factor, ..settings.clone() };
-        let scheduler = Scheduler::new(&engine_info(incaps)?, &settings.options(rate(&input), live)?)?;
-        let caps = incaps.clone();
-        let pool = pool(scheduler.window())?;
-        let (settings, pace) = (Mutex::new(settings), Mutex::default());
-        Ok(pool.map(|pool| Self { caps, settings, live, factor, input, output, pool, scheduler, pace }))
+        let scheduler = Scheduler::new(&engine_info(&terms.input)?, &settings.options(rate(&input), terms.live)?)?;
+        let (settings, pool, pace) = (Mutex::new(settings), Mutex::default(), Mutex::default());
+        Ok(Self { terms, settings, factor, input, output, pool, scheduler, pace })
+    }
+
+    /// Whether it can go on under these terms and with these settings; then it does.
+    pub fn goes_on(&self, terms: &Terms, settings: &Settings) -> bool {
+        self.terms == *terms && self.adopt(settings)
+    }
+
+    /// Pictures go there from now on: a pool that is switched on. The one before is switched off, if it is another: who is
+    /// asked again may give what is in use.
+    pub fn set_pool(&self, pool: Option<&gst::BufferPool>) {
+        let before = std::mem::replace(&mut *lock(&self.pool), pool.cloned());
+        if let Some(before) = before.filter(|before| Some(before) != pool) {
+            let _ = before.set_active(false);
+        }
     }
 
     /// One more frame has been made, in that time.
     pub fn measured(&self, service: Duration) {
-        if self.live && self.scheduler.latency().is_none() {
+        if self.terms.live && self.scheduler.latency().is_none() {
             lock(&self.pace).measured(service, self.scheduler.lanes());
         }
     }
@@ -108,28 +125,37 @@ impl Session {
 
     /// A place for a picture, of the pool. Waits until there is one.
     pub fn place(&self) -> Result<Result<Place, gst::FlowError>, Failure> {
-        match self.pool.acquire_buffer(None) {
+        let Some(pool) = self.pool() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
+        match pool.acquire_buffer(None) {
             Ok(buffer) => Place::new(buffer, &self.output, self.scheduler.output_info()).map(Ok),
             Err(flow) => Ok(Err(flow)),
         }
     }
 
+    fn pool(&self) -> Option<gst::BufferPool> {
+        lock(&self.pool).clone()
+    }
+
     /// Makes everybody return who waits for a frame or for memory.
     pub fn abort(&self) {
         self.scheduler.abort();
-        self.pool.set_flushing(true);
+        if let Some(pool) = self.pool() {
+            pool.set_flushing(true);
+        }
     }
 
     /// After [`Session::abort`]: what was inside is gone, and the stream may begin anew.
     pub fn resume(&self) {
-        self.pool.set_flushing(false);
+        if let Some(pool) = self.pool() {
+            pool.set_flushing(false);
+        }
         self.scheduler.resume();
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let _ = self.pool.set_active(false);
+        self.set_pool(None);
     }
 }
 

@@ -1,0 +1,81 @@
+//! When models are loaded and rungs measured anew, and when what is there goes on.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gst::prelude::*;
+use srup_engine::frame::PixelFormat;
+
+use crate::support::{bicubic, caps, harness, noise};
+
+/// Counts the sessions of an element: it logs one line for each.
+fn count_sessions(element: &gst::Element) -> impl Fn() -> usize + use<> {
+    let (count, element) = (Arc::new(AtomicUsize::new(0)), element.as_ptr() as usize);
+    let counter = count.clone();
+    gst::log::set_threshold_for_name("srupscale", gst::DebugLevel::Info);
+    gst::log::add_log_function(move |_, _, _, _, _, object, message| {
+        let ours = object.is_some_and(|object| object.as_ptr() as usize == element);
+        if ours && message.get().is_some_and(|text| text.contains("frames in flight: ")) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    move || count.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_session_is_made_only_where_something_has_changed() {
+    let element = bicubic();
+    let sessions = count_sessions(&element);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 16, 16);
+    harness.set_src_caps(input.clone());
+    harness.push_and_pull(noise(&input, 0)).unwrap();
+    assert_eq!(sessions(), 1, "the start");
+    harness.push_event(gst::event::Caps::new(&input.copy()));
+    harness.push_and_pull(noise(&input, 1)).unwrap();
+    assert_eq!(sessions(), 1, "equal caps");
+    harness.push_upstream_event(gst::event::Reconfigure::new());
+    harness.push_and_pull(noise(&input, 2)).unwrap();
+    assert_eq!(sessions(), 1, "downstream asked, and takes the same");
+    element.set_property("model", "lanczos");
+    harness.push_and_pull(noise(&input, 3)).unwrap();
+    assert_eq!(sessions(), 2, "another model");
+    let wider = caps(PixelFormat::I420, 32, 16);
+    harness.set_src_caps(wider.clone());
+    harness.push_and_pull(noise(&wider, 4)).unwrap();
+    assert_eq!(sessions(), 3, "other caps");
+}
+
+/// Downstream may answer every time with the pool that is in use.
+#[test]
+fn a_pool_that_is_given_twice_stays_on() {
+    let element = bicubic();
+    let mut harness = harness(&element);
+    let theirs: Arc<Mutex<Option<gst::BufferPool>>> = Arc::default();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (offered, counter) = (theirs.clone(), asked.clone());
+    harness.sinkpad().unwrap().add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        let Some(gst::QueryViewMut::Allocation(query)) = info.query_mut().map(|query| query.view_mut()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let caps = query.get_owned().0.unwrap();
+        let size = gst_video::VideoInfo::from_caps(&caps).unwrap().size() as u32;
+        let mut pool = offered.lock().unwrap();
+        let pool = pool.get_or_insert_with(|| gst_video::VideoBufferPool::new().upcast());
+        query.add_allocation_pool(Some(pool), size, 1, 0);
+        gst::PadProbeReturn::Handled
+    });
+    harness.play();
+    let input = caps(PixelFormat::I420, 16, 16);
+    harness.set_src_caps(input.clone());
+    for (n, model) in ["bicubic", "lanczos", "bicubic"].into_iter().enumerate() {
+        element.set_property("model", model);
+        harness.push_and_pull(noise(&input, n as u64)).unwrap();
+        harness.push_upstream_event(gst::event::Reconfigure::new());
+        harness.push_and_pull(noise(&input, n as u64)).unwrap();
+        assert!(theirs.lock().unwrap().as_ref().unwrap().is_active(), "{model}");
+    }
+    assert!(asked.load(Ordering::Relaxed) >= 6, "each time it is asked again");
+}
