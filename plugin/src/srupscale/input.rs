@@ -226,7 +226,13 @@ impl SrUpscale {
             return Ok(gst::FlowSuccess::Ok);
         }
         let event = gst::event::Caps::builder(caps).seqnum_if_some(seqnum).build();
-        if self.src().push_event(event) { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::NotNegotiated) }
+        if self.src().push_event(event) {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        // A flush may have come meanwhile: upstream will tell its caps again.
+        self.queue.flow()?;
+        let flushing = self.src().pad_flags().contains(gst::PadFlags::FLUSHING);
+        Err(if flushing { gst::FlowError::Flushing } else { gst::FlowError::NotNegotiated })
     }
 
     fn upstream_is_live(&self) -> bool {
