@@ -33,7 +33,8 @@ impl Entrance {
 impl SrUpscale {
     /// A frame. Waits while as many as the window holds are inside.
     pub fn chain(&self, buffer: gst::Buffer) -> Flow {
-        self.queue.flow()?;
+        self.go_on_if_linked();
+        self.queue.flow_of_frames()?;
         errors::guard(|| self.accept(buffer)).unwrap_or_else(|failure| {
             failure.post(&*self.obj());
             Err(gst::FlowError::Error)
@@ -140,24 +141,25 @@ impl SrUpscale {
                 self.open();
                 self.start_task().map_err(|_| gst::FlowError::Error).and(flow)
             }
-            gst::EventView::Caps(new) => self.new_caps(&new.caps_owned(), event.seqnum()),
-            view => {
-                if let gst::EventView::Segment(segment) = view {
-                    lock(&self.entrance).segment = segment.segment().clone().downcast().ok();
-                }
-                if matches!(view, gst::EventView::Gap(_) | gst::EventView::Eos(_)) {
-                    // Nothing may come for long: let go of the frame that the next one would be compared with.
-                    if let Some(session) = self.session() {
-                        session.scheduler.forget();
-                    }
-                }
-                if event.is_serialized() { self.enqueue(event) } else { pushed(event) }
+            _ if event.is_serialized() => {
+                self.go_on_if_linked();
+                self.enqueue(event)
             }
+            _ => pushed(event),
         }
     }
 
-    /// An event takes its place behind the frames before it.
+    /// A serialised event takes its place behind the frames before it.
     fn enqueue(&self, event: gst::Event) -> Flow {
+        match event.view() {
+            gst::EventView::Caps(new) => return self.new_caps(&new.caps_owned(), event.seqnum()),
+            gst::EventView::Segment(segment) => {
+                lock(&self.entrance).segment = segment.segment().clone().downcast().ok();
+            }
+            // Nothing may come for long.
+            gst::EventView::Gap(_) | gst::EventView::Eos(_) => self.forget_last(),
+            _ => {}
+        }
         let flow = self.queue.push(Item::Event(event.clone()));
         if let (Err(error), gst::EventType::Eos) = (flow, event.type_()) {
             self.end_after(error, event);
@@ -165,12 +167,41 @@ impl SrUpscale {
         flow
     }
 
+    /// Lets go of the frame that the next one would be compared with.
+    fn forget_last(&self) {
+        if let Some(session) = self.session() {
+            session.scheduler.forget();
+        }
+    }
+
+    /// Where nothing could leave because downstream was not linked, and now it may be: begins anew. Upstream's thread does
+    /// it: while it hands in a frame, the session must not be touched.
+    fn go_on_if_linked(&self) {
+        if !self.queue.can_go_on() {
+            return;
+        }
+        // It may not have come to its end yet.
+        let _ = self.src().pause_task();
+        if let Some(session) = self.session() {
+            session.resume();
+        }
+        lock(&self.entrance).discont = true;
+        if let Err(error) = self.queue.go_on(|| self.start_task()) {
+            gst::warning!(CAT, imp = self, "{error}");
+        }
+    }
+
     fn new_caps(&self, caps: &gst::Caps, seqnum: gst::Seqnum) -> Flow {
         let negotiated = errors::guard(|| self.negotiate(caps, Some(seqnum)));
-        negotiated.unwrap_or_else(|failure| {
+        let flow = negotiated.unwrap_or_else(|failure| {
             failure.post(&*self.obj());
             Err(gst::FlowError::NotNegotiated)
-        })
+        });
+        match flow {
+            // Upstream would think that we have them and not send them again: the next frame will need them.
+            Err(gst::FlowError::NotLinked) => Ok(gst::FlowSuccess::Ok),
+            flow => flow,
+        }
     }
 
     /// Agrees with downstream on what becomes of these caps of upstream's. What is inside leaves first.

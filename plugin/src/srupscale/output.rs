@@ -34,11 +34,14 @@ impl SrUpscale {
         });
         let ends = self.queue.done(flow);
         let Err(error) = flow else { return };
+        gst::debug!(CAT, imp = self, "downstream says {error}");
+        if error == gst::FlowError::Eos {
+            return;
+        }
         // Upstream may be waiting for a place that nobody makes any more.
         if let Some(session) = self.session() {
             session.abort();
         }
-        gst::debug!(CAT, imp = self, "downstream says {error}");
         let _ = self.src().pause_task();
         if ends {
             self.end_after(error, gst::event::Eos::new());
@@ -50,9 +53,7 @@ impl SrUpscale {
         if error == gst::FlowError::Flushing {
             return;
         }
-        if error != gst::FlowError::Eos {
-            gst::element_imp_error!(self, gst::StreamError::Failed, ["streaming stopped, reason {error}"]);
-        }
+        gst::element_imp_error!(self, gst::StreamError::Failed, ["streaming stopped, reason {error}"]);
         self.src().push_event(eos);
     }
 
@@ -68,6 +69,9 @@ impl SrUpscale {
 
     fn deliver_frame(&self, session: &Session) -> Result<Flow, Failure> {
         let Some(done) = session.scheduler.next() else { return Ok(Err(gst::FlowError::Flushing)) };
+        if self.queue.is_past_end() {
+            return Ok(Ok(gst::FlowSuccess::Ok));
+        }
         let (place, report) = done.result?;
         let mut buffer = place.into_buffer();
         let input = done.job.buffer();
@@ -101,6 +105,10 @@ impl SrUpscale {
         let event = match event.view() {
             gst::EventView::Qos(qos) => {
                 self.hear_quality(qos);
+                event
+            }
+            gst::EventView::Reconfigure(_) => {
+                self.queue.note_link();
                 event
             }
             gst::EventView::Navigation(_) => self.onto_input(event),
