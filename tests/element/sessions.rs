@@ -79,3 +79,42 @@ fn a_pool_that_is_given_twice_stays_on() {
     }
     assert!(asked.load(Ordering::Relaxed) >= 6, "each time it is asked again");
 }
+
+/// Memory that counts itself.
+struct Counted {
+    bytes: Vec<u8>,
+    count: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn draining_gives_upstream_all_of_its_buffers_back() {
+    let element = bicubic();
+    let mut harness = harness(&element);
+    harness.play();
+    harness.set_src_caps(caps(PixelFormat::I420, 16, 16));
+    let held = Arc::new(AtomicUsize::new(3));
+    for n in 0..3 {
+        let counted = Counted { bytes: vec![n; 16 * 16 * 3 / 2], count: held.clone() };
+        harness.push_and_pull(gst::Buffer::from_slice(counted)).unwrap();
+    }
+    assert!(held.load(Ordering::Relaxed) > 0, "the last one is compared with the next");
+    harness.srcpad().unwrap().peer_query(&mut gst::query::Drain::new());
+    // A lane lets go of its frame a moment after it has left.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while held.load(Ordering::Relaxed) > 0 && std::time::Instant::now() < end {
+        std::thread::yield_now();
+    }
+    assert_eq!(held.load(Ordering::Relaxed), 0);
+}

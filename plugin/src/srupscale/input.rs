@@ -292,7 +292,10 @@ impl SrUpscale {
             }
             _ if serialized => {
                 // The answer is about a stream in which all before it has gone.
-                self.queue.drain().is_ok() && self.src().peer_query(query)
+                let drained = self.queue.drain().is_ok();
+                // Upstream may want all of its buffers back.
+                self.forget_last();
+                drained && self.src().peer_query(query)
             }
             _ => gst::Pad::query_default(self.sink(), Some(&*self.obj()), query),
         }
