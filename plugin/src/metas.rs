@@ -58,6 +58,10 @@ fn carry_other(
     if meta.downcast_ref::<VideoMeta>().is_some() || meta.has_tag::<Memory>() || meta.has_tag::<MemoryReference>() {
         return;
     }
+    // Another element of this kind said it of its own picture; ours gets one of its own.
+    if meta.try_as_custom_meta().is_some_and(|meta| meta.has_name(crate::srupscale::META)) {
+        return;
+    }
     let carried = if meta.has_tag::<Size>() {
         meta.transform(output, &VideoMetaTransformScale::new(in_info, out_info))
     } else {

@@ -130,3 +130,21 @@ fn what_is_of_the_memory_stays_behind() {
     let layouts: Vec<_> = output.iter_meta::<VideoMeta>().map(|meta| (meta.width(), meta.height())).collect();
     assert_eq!(layouts, [(96, 72)]);
 }
+
+/// Who reads a buffer wants to know of its own picture.
+#[test]
+fn one_element_behind_another_tells_only_of_itself() {
+    let output = through(|buffer| {
+        let mut meta = gst::meta::CustomMeta::add(buffer, "SrUpscaleMeta").unwrap();
+        meta.mut_structure().set("model", "luma-m");
+    });
+    let told: Vec<_> = output
+        .iter_meta::<gst::Meta>()
+        .filter_map(|meta| {
+            meta.try_as_custom_meta()
+                .filter(|meta| meta.has_name("SrUpscaleMeta"))
+                .map(|meta| meta.structure().get::<String>("model").unwrap())
+        })
+        .collect();
+    assert_eq!(told, ["bicubic"]);
+}

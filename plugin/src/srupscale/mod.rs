@@ -15,6 +15,8 @@ mod session;
 mod settings;
 mod told;
 
+pub(crate) use told::META;
+
 /// The element's debug category: `GST_DEBUG=srupscale:6`.
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("srupscale", gst::DebugColorFlags::empty(), Some("Super-resolution upscaler"))
