@@ -113,7 +113,13 @@ impl ObjectImpl for SrUpscale {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => told::stats(&self.stats(), self.dropped.load(Ordering::Relaxed)).to_value(),
+            "stats" => {
+                let stats = guard(|| Ok(self.stats())).unwrap_or_else(|failure| {
+                    failure.post(&*self.obj());
+                    Stats::default()
+                });
+                told::stats(&stats, self.dropped.load(Ordering::Relaxed)).to_value()
+            }
             name => lock(&self.settings).get(name),
         }
     }
