@@ -48,7 +48,7 @@ glib::wrapper! {
     ///
     /// **Buffers** may have any stride and offset (`VideoMeta`), and a crop rectangle. Downstream's pool is used if it has
     /// enough buffers. Captions, time codes and the like are copied; regions, bars, crops, overlays are scaled. Each buffer
-    /// gets a custom meta `SrUpscaleMeta`: `model`, `time` that it took, part `reused`, `late`, `bicubic`.
+    /// gets a custom meta `SrUpscaleMeta`: `model`, `time` that it took (in ns), part `reused`, `late`, `bicubic`.
     ///
     /// **Nothing is lost**, but with `qos` what downstream would throw away.
     pub struct SrUpscale(ObjectSubclass<imp::SrUpscale>)
@@ -90,7 +90,7 @@ pub enum Precision {
     /// The fastest that costs no visible quality.
     #[default]
     #[enum_value(
-        name = "The fastest that costs no visible quality: f16 on a GPU, int8 or f32 on the CPU",
+        name = "The fastest that costs no visible quality: f16 on a GPU; int8, bf16 or f32 on the CPU",
         nick = "auto"
     )]
     Auto = 0,

@@ -274,8 +274,9 @@ fn pace() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt::builder("max-in-flight")
             .nick("Frames in flight")
             .blurb(
-                "Frames inside at once; as many frames of latency are reported when live. 0 for what suits: 2 on the CPU \
-                 and 3 on a GPU when live, else a few more than are computed at once. 1 puts all threads on one frame",
+                "Frames inside at once; as many frames of latency are reported when live, longer ones where they take \
+                 longer than they are apart and there is no target. 0 for what suits: 2 on the CPU and 3 on a GPU when \
+                 live, else a few more than are computed at once. 1 puts all threads on one frame",
             )
             .minimum(0)
             .maximum(MAX_IN_FLIGHT)
@@ -292,8 +293,9 @@ fn pace() -> Vec<glib::ParamSpec> {
             .nick("Statistics")
             .blurb(
                 "What has been done since the element started: engine (models, the numbers that each is computed in, \
-                 where), model in use, frames, late, bicubic (for a deadline's \
-                 sake), dropped, switches, probes (of a better model, between frames), reused (part of the picture, 0 to 1), fps, latency, and frames by model",
+                 where), model in use, frames, late, bicubic (for a deadline's sake), dropped, switches, probes (of a \
+                 better model, between frames), reused (part of the picture, 0 to 1), fps, latency (from a frame's coming \
+                 to its leaving, mean of the last second, in nanoseconds), and models (frames by model)",
             )
             .read_only()
             .build(),
