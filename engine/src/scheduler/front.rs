@@ -97,6 +97,11 @@ impl<J: Job> Scheduler<J> {
         self.window
     }
 
+    /// Whether as many are inside now, so that [`Scheduler::submit`] would wait.
+    pub fn is_full(&self) -> bool {
+        self.places.0.is_full()
+    }
+
     /// Frames that are computed side by side, at most.
     pub fn lanes(&self) -> usize {
         self.lanes.len()

@@ -46,7 +46,7 @@ impl SrUpscale {
             Ok(session) => session,
             Err(flow) => return Ok(Err(flow)),
         };
-        if self.is_hopeless(&buffer) {
+        if self.is_hopeless(&buffer, &session) {
             self.drop_frame(&buffer);
             return Ok(self.queue.flow());
         }
@@ -78,13 +78,15 @@ impl SrUpscale {
     }
 
     /// Whether downstream would only throw the frame away.
-    fn is_hopeless(&self, buffer: &gst::BufferRef) -> bool {
-        let entrance = lock(&self.entrance);
-        let (Some(segment), Some(earliest), Some(pts)) = (&entrance.segment, entrance.earliest, buffer.pts()) else {
+    fn is_hopeless(&self, buffer: &gst::BufferRef, session: &Session) -> bool {
+        if !lock(&self.settings).qos {
             return false;
-        };
-        let end = pts + buffer.duration().unwrap_or(gst::ClockTime::ZERO);
-        lock(&self.settings).qos && segment.to_running_time(end).is_some_and(|end| end < earliest)
+        }
+        let entrance = lock(&self.entrance);
+        let (Some(segment), Some(pts)) = (&entrance.segment, buffer.pts()) else { return false };
+        let end = segment.to_running_time(pts + buffer.duration().unwrap_or(gst::ClockTime::ZERO));
+        let too_late = entrance.earliest.zip(end).is_some_and(|(earliest, end)| end < earliest);
+        too_late || session.has_no_time()
     }
 
     fn drop_frame(&self, buffer: &gst::BufferRef) {

@@ -34,7 +34,7 @@ pub struct Session {
     pool: Mutex<Option<gst::BufferPool>>,
     /// What makes them.
     pub scheduler: Scheduler<Picture>,
-    /// Of live frames without a target: those with one are in time.
+    /// Of frames without a target; live ones with a target are in time.
     pace: Mutex<Pace>,
 }
 
@@ -60,7 +60,9 @@ impl Session {
             })?;
         let settings = Settings { scale_factor: factor, ..settings.clone() };
         let scheduler = Scheduler::new(&engine_info(&terms.input)?, &settings.options(rate(&input), terms.live)?)?;
-        let (settings, pool, pace) = (Mutex::new(settings), Mutex::default(), Mutex::default());
+        let pace =
+            Mutex::new(Pace::new(rate(&input).map_or(UNKNOWN_INTERVAL, |rate| Duration::from_secs_f64(1.0 / rate))));
+        let (settings, pool) = (Mutex::new(settings), Mutex::default());
         Ok(Self { terms, settings, factor, input, output, pool, scheduler, pace })
     }
 
@@ -87,12 +89,13 @@ impl Session {
 
     /// How much later than it came a frame leaves, at the most: as long as the window lasts.
     pub fn latency(&self) -> gst::ClockTime {
-        let interval = match (lock(&self.settings).target(rate(&self.input)), rate(&self.input)) {
-            (Some(rate), _) | (None, Some(rate)) => Duration::from_secs_f64(1.0 / rate),
-            (None, None) => UNKNOWN_INTERVAL,
-        };
-        let window = interval.max(lock(&self.pace).interval()) * self.scheduler.window() as u32;
-        self.scheduler.latency().unwrap_or(window).try_into().unwrap_or(gst::ClockTime::MAX)
+        let window = || lock(&self.pace).interval() * self.scheduler.window() as u32;
+        self.scheduler.latency().unwrap_or_else(window).try_into().unwrap_or(gst::ClockTime::MAX)
+    }
+
+    /// Whether a frame that comes now would wait for others to leave, and be late for it.
+    pub fn has_no_time(&self) -> bool {
+        lock(&self.pace).is_behind() && self.scheduler.is_full()
     }
 
     /// Works with these settings from now on, if that needs no other scheduler; false if it does.

@@ -285,7 +285,10 @@ fn pace() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoolean::builder("qos")
             .nick("Quality of service")
-            .blurb("Drop frames which are too late for downstream before they are computed, with a qos message for each")
+            .blurb(
+                "Drop frames which are too late for downstream before they are computed, with a qos message for each; live \
+                 ones, too, which would have to wait where frames take longer than they are apart and there is no target",
+            )
             .default_value(true)
             .mutable_playing()
             .build(),
