@@ -280,11 +280,13 @@ fn a_network_slower_than_a_live_stream_raises_the_latency_and_tells() {
     assert!(steady > ms(1) && latency >= 2 * steady && latency < 3 * steady, "{latency} of {services:?}");
     let told = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Latency])).count();
     assert!((1..6).contains(&told), "in steps, each of which is told: {told}");
-    for n in 0..20 {
-        harness.push(noise(&input, n)).unwrap();
+    // What would wait until it is late is dropped.
+    let (mut pushed, end) = (0, Instant::now() + Duration::from_secs(60));
+    while stats(&element).get::<u64>("dropped").unwrap() == 0 && Instant::now() < end {
+        harness.push(noise(&input, pushed)).unwrap();
+        pushed += 1;
     }
-    let dropped = stats(&element).get::<u64>("dropped").unwrap();
-    assert!((1..20).contains(&dropped), "those that found no place: {dropped}");
+    assert!(stats(&element).get::<u64>("dropped").unwrap() > 0, "none of {pushed}");
 
     element.set_property("max-in-flight", 3_u32);
     harness.push(noise(&input, 20)).unwrap();

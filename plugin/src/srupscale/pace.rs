@@ -8,24 +8,25 @@ const HEADROOM: f64 = 1.25;
 /// The time between frames that leave. It only grows, in steps: each makes the whole pipeline wait anew.
 #[derive(Debug)]
 pub struct Pace {
+    /// Time between frames that come.
+    coming: Duration,
     last: Duration,
+    /// What lanes need for a frame now. A slow frame by itself is chance, two in a row are not.
+    steady: Duration,
     interval: Duration,
-    /// They are farther apart than when they came.
-    behind: bool,
 }
 
 impl Pace {
     /// Of frames that come so far apart.
-    pub fn new(interval: Duration) -> Self {
-        Self { last: Duration::ZERO, interval, behind: false }
+    pub fn new(coming: Duration) -> Self {
+        Self { coming, last: Duration::ZERO, steady: Duration::ZERO, interval: coming }
     }
 
-    /// One more frame was so long in one of `lanes`. A slow frame by itself is chance, two in a row are not.
+    /// One more frame was so long in one of `lanes`.
     pub fn measured(&mut self, service: Duration, lanes: usize) {
-        let steady = service.min(std::mem::replace(&mut self.last, service)) / lanes.max(1) as u32;
-        if steady > self.interval {
-            self.interval = steady.mul_f64(HEADROOM);
-            self.behind = true;
+        self.steady = service.min(std::mem::replace(&mut self.last, service)) / lanes.max(1) as u32;
+        if self.steady > self.interval {
+            self.interval = self.steady.mul_f64(HEADROOM);
         }
     }
 
@@ -34,9 +35,9 @@ impl Pace {
         self.interval
     }
 
-    /// Whether more frames come than can leave.
+    /// Whether more frames come than can leave now.
     pub fn is_behind(&self) -> bool {
-        self.behind
+        self.steady > self.coming
     }
 }
 
@@ -68,7 +69,7 @@ mod tests {
     fn it_grows_in_steps_and_never_falls() {
         assert_eq!(after(&[80, 80, 99, 99], 1), (100, true));
         assert_eq!(after(&[80, 80, 104, 104], 1), (130, true));
-        assert_eq!(after(&[80, 80, 8, 8, 8], 1), (100, true));
+        assert_eq!(after(&[80, 80, 8, 8, 8], 1), (100, false));
     }
 
     #[test]

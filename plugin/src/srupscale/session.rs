@@ -93,7 +93,8 @@ impl Session {
         self.scheduler.latency().unwrap_or_else(window).try_into().unwrap_or(gst::ClockTime::MAX)
     }
 
-    /// Whether a frame that comes now would wait for others to leave, and be late for it.
+    /// Whether a frame that comes now would wait for others to leave where they never catch up: it or one behind it would be
+    /// late.
     pub fn has_no_time(&self) -> bool {
         lock(&self.pace).is_behind() && self.scheduler.is_full()
     }
