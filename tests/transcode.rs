@@ -478,8 +478,8 @@ fn an_interrupt_leaves_a_playable_file() {
 
 #[test]
 fn captions_that_an_encoder_cannot_write_are_named_once() {
-    let (Some(shared), Some(folder)) = (shared(), workshop()) else { return };
-    let clip = shared.join("clips/hls_cea608.ts");
+    let (Some(clips), Some(folder)) = (shared("clips"), workshop()) else { return };
+    let clip = clips.join("hls_cea608.ts");
     let run = transcode(folder.path(), &format!("{} out.mkv --codec ffv1", clip.display()));
     let warnings: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning")).collect();
     assert_eq!(warnings.len(), 1, "{run:?}");
