@@ -1,11 +1,10 @@
 //! What the two addresses on the command line mean.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use gst::glib;
-use srup_examples::Failure;
+use srup_examples::{Failure, are_one};
 
 use crate::container::Container;
 
@@ -238,12 +237,6 @@ fn folder(path: &Path, input: Option<&Path>) -> Result<Output, Failure> {
     fs::create_dir_all(path)
         .map_err(|error| Failure::new(format!("cannot make the folder {}: {error}; name another", path.display())))?;
     Ok(Output::Hls(path.into()))
-}
-
-/// Whether two names lead to one file or folder.
-fn are_one(a: &Path, b: &Path) -> bool {
-    let place = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    place(a).is_some_and(|found| place(b) == Some(found))
 }
 
 #[cfg(test)]

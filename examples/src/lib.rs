@@ -1,11 +1,14 @@
-//! What the example programs share: the engine's command-line arguments, video files, traces, and how a program ends.
+//! What the example programs share: the engine's command-line arguments, video files, traces, where names lead, and
+//! how a program ends.
 
 mod arguments;
 mod ending;
 pub mod metrics;
 pub mod picture;
+mod place;
 pub mod trace;
 pub mod video;
 
 pub use arguments::{EngineArgs, model_help};
 pub use ending::{Ending, Failure, finish};
+pub use place::are_one;

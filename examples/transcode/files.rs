@@ -1,18 +1,17 @@
 //! The files: what is wrong with them is found before any work starts, and nothing half done stays under the final name.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next::format::{flag, format};
-use srup_examples::Failure;
 use srup_examples::video::{ffi, file};
+use srup_examples::{Failure, are_one};
 
 /// Checks both names. Returns the container that the output's ending asks for, and the file that is to be written: the
 /// output, or what it is a link to.
 pub fn check(input: &Path, output: &Path, overwrite: bool) -> Result<(format::Output, PathBuf), Failure> {
-    let found = file::check(input)?;
-    check_output(output, &found, overwrite)?;
+    file::check(input)?;
+    check_output(output, input, overwrite)?;
     let container = container(output)?;
     if !output.is_symlink() {
         return Ok((container, output.to_owned()));
@@ -23,7 +22,7 @@ pub fn check(input: &Path, output: &Path, overwrite: bool) -> Result<(format::Ou
     Ok((container, target))
 }
 
-fn check_output(output: &Path, input: &fs::Metadata, overwrite: bool) -> Result<(), Failure> {
+fn check_output(output: &Path, input: &Path, overwrite: bool) -> Result<(), Failure> {
     if output.to_str().is_none() {
         return Err(Failure::new(format!("{}: the name is not UTF-8; rename the file", output.display())));
     }
@@ -38,7 +37,7 @@ fn check_output(output: &Path, input: &fs::Metadata, overwrite: bool) -> Result<
     if found.is_dir() {
         return Err(Failure::new(format!("{} is a folder; name the file to write", output.display())));
     }
-    if (found.dev(), found.ino()) == (input.dev(), input.ino()) {
+    if are_one(output, input) {
         return Err(Failure::new(format!("{} is both input and output; write to another name", output.display())));
     }
     if !found.is_file() {

@@ -1,6 +1,6 @@
 //! Names of files, as they are given to FFmpeg.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::Failure;
 ///
 /// # Errors
 /// One line that names the file.
-pub fn check(path: &Path) -> Result<Metadata, Failure> {
+pub fn check(path: &Path) -> Result<(), Failure> {
     if path.to_str().is_none() {
         return Err(Failure::new(format!("{}: the name is not UTF-8; rename the file", path.display())));
     }
@@ -26,7 +26,7 @@ pub fn check(path: &Path) -> Result<Metadata, Failure> {
         File::open(path)
             .map_err(|error| Failure::new(format!("{}: {error}; check the file's permissions", path.display())))?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// How FFmpeg must be given a path, so that no part of it is taken for a protocol.
