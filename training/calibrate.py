@@ -77,7 +77,7 @@ def main():
 
     model, metadata = weights.load_network(options.file)
     if metadata["network"] != "luma":
-        raise SystemExit(f"{options.file}: only luma networks run in integers")
+        raise SystemExit(f"{options.file}: only luma networks need what is measured here")
     files = [f for i in options.pictures for f in (pictures.find(i) if Path(i).is_dir() else [i])]
     batches = drawn() + [small(f, model.scale) for f in files]
     found = largest(model, batches)

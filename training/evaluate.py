@@ -97,7 +97,7 @@ def main():
     p.add_argument("--scale", type=int, help="scale, where no weights file gives it")
     p.add_argument("--precision", choices=precisions.NAMES, default="f32",
                    help="f16: values rounded to it; bf16: what products read, as the CPU "
-                        "does; int8: luma networks in integers")
+                        "does; int8: luma networks in integers, 1x1 convolutions of others")
     p.add_argument("--record", action="store_true",
                    help="write y_psnr, bf16_loss or int8_loss into the files")
     p.add_argument("--threads", type=int)

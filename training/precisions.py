@@ -8,20 +8,25 @@ from networks import Luma
 
 NAMES = ("f32", "f16", "bf16", "int8")
 
+# What the largest value of a pixel is taken for, at the least.
+LEAST = 1e-30
+
 # Where few bits show first: in skies and shadows. A block whose mean is off is seen as a band.
 BLOCK = 64
 
 
 def change(model, metadata, precision):
     """A network in that precision."""
-    if precision == "int8":
+    if precision == "int8" and isinstance(model, Luma):
         return quantized.Quantized(model, quantized.steps(metadata))
+    if precision == "int8":
+        for layer in products(model):
+            in_bytes(layer)
     if precision == "f16":
         round_inputs(convolutions(model), torch.float16)
     if precision == "bf16":
-        products = bfloat_products(model)
-        round_inputs(products, torch.bfloat16)
-        for layer in products:
+        round_inputs(products(model), torch.bfloat16)
+        for layer in products(model):
             layer.weight.data = layer.weight.bfloat16().float()
     return model
 
@@ -30,8 +35,8 @@ def convolutions(model):
     return [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
 
 
-def bfloat_products(model):
-    """What the CPU computes in bf16: of luma all convolutions but the first, else the 1x1 ones."""
+def products(model):
+    """What the CPU rounds: of luma all convolutions but the first, else the 1x1 ones."""
     if isinstance(model, Luma):
         return [*model.body, model.tail]
     return [m for m in convolutions(model) if m.kernel_size == (1, 1) and m.in_channels > 1]
@@ -41,6 +46,18 @@ def round_inputs(layers, type_):
     """Rounds what convolutions read, as a GPU stores it; sums stay in f32."""
     for layer in layers:
         layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(type_).float(),))
+
+
+def in_bytes(layer):
+    """Rounds the weights of each output, and what the layer reads of each pixel, to 127 steps of
+    either sign, the largest of them being the last."""
+    layer.weight.data = counted(layer.weight.data, (1, 2, 3))
+    layer.register_forward_pre_hook(lambda _, inputs: (counted(inputs[0], 1),))
+
+
+def counted(values, axes):
+    step = values.abs().amax(axes, keepdim=True).clamp(min=LEAST) / quantized.LARGEST_WEIGHT
+    return (values / step).round() * step
 
 
 def smooth():

@@ -39,7 +39,7 @@ struct Args {
     /// What computes: reference (the formulas, slowly), cpu, cuda, or auto (cuda where it can, else cpu)
     #[arg(long, default_value = "reference")]
     backend: BackendKind,
-    /// In which numbers: auto, f32, f16 (cuda) or bf16 (cpu); int8 is rounded too coarsely to be checked so
+    /// In which numbers: auto, f32, f16 (cuda), bf16 or int8 (cpu; vectors of luma networks lack what it needs)
     #[arg(long, default_value = "auto")]
     precision: Precision,
     /// CPU threads; 0 takes all

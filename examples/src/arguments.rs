@@ -25,7 +25,7 @@ pub struct EngineArgs {
     #[arg(long, default_value = "auto", help_heading = "Upscaling")]
     pub backend: BackendKind,
 
-    /// Numbers it is computed in: f32, bf16 or int8 (luma networks) on the CPU, f16 on a GPU; auto is the fastest of them
+    /// Numbers it is computed in: f32, bf16 or int8 on the CPU, f16 on a GPU; auto is the fastest of them
     /// that costs no visible quality
     #[arg(long, default_value = "auto", help_heading = "Upscaling")]
     pub precision: Precision,

@@ -238,6 +238,26 @@ def test_bf16_rounds_what_products_of_the_cpu_read():
     torch.testing.assert_close(rounded.fuse(y), expected)
 
 
+def test_int8_of_other_networks_has_a_step_for_each_pixel():
+    family, params = parameters("sdan-small", 2)
+    torch.manual_seed(3)
+    exact, other = (build(family, params | {"blocks": 1}, 2) for _ in range(2))
+    other.load_state_dict(exact.state_dict())
+    rounded = precisions.change(other, {}, "int8")
+    x = torch.rand(1, 3, 9, 9)
+    far = (exact(x) - rounded(x)).abs().max()
+    assert torch.equal(exact.head(x), rounded.head(x)) and 1e-6 < far < 2e-2
+    # Pixels of any size are as exact.
+    y = torch.rand(1, params["dim"], 2, 2) * torch.tensor([[1, 1e3], [1e6, 1e9]])
+    step = y.amax(1, keepdim=True).clamp(min=precisions.LEAST) / 127
+    unit = exact.fuse.weight.abs().amax(1, keepdim=True) / 127
+    codes, kernel = (y / step).round(), (exact.fuse.weight / unit).round()
+    expected = torch.einsum("oc,bcyx->boyx", kernel[..., 0, 0].double(), codes.double())
+    expected = expected * step * unit.view(-1, 1, 1) + exact.fuse.bias.view(-1, 1, 1)
+    # In f32 sums are exact to some units in the last place of the largest product.
+    assert ((rounded.fuse(y) - expected) / (127 * step)).abs().max() < 1e-5
+
+
 def test_pictures_that_wake_nothing_leave_room():
     model = Luma(2, 4, 1, False)
     torch.nn.init.constant_(model.head.bias, -9)

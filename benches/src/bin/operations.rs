@@ -31,7 +31,7 @@ struct Args {
     /// Frames that are timed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     frames: u16,
-    /// In which numbers: f32 or bf16, where that is taken
+    /// In which numbers: f32, bf16 or int8, where those are taken
     #[arg(long, default_value = "f32")]
     precision: Precision,
 }

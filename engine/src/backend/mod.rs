@@ -66,7 +66,8 @@ pub enum Precision {
     /// At least as exact as 16-bit floats with 8 bits of mantissa: the CPU rounds to them what its dot products of pairs take,
     /// in 1x1 convolutions, and computes all else in f32.
     Bf16,
-    /// Integers: results of layers and weights in bytes, exact sums.
+    /// Integers: of luma networks the results of layers and weights in bytes, exact sums; of others the CPU makes such bytes of
+    /// what 1x1 convolutions read, with a step for each pixel, and computes all else in f32.
     Int8,
 }
 

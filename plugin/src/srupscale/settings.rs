@@ -194,8 +194,8 @@ fn picture() -> Vec<glib::ParamSpec> {
             .blurb(
                 "Numbers to compute in. auto takes the fastest of the backend that costs no visible quality: f16 on the \
                  cuda backend; on the cpu backend, for video of 8 bits, int8 or bf16 where the network's weights file says \
-                 that it loses at most 0.05 dB, else f32. f32, bf16 and int8 need the cpu backend, f16 the cuda backend; int8 needs \
-                 a luma network with calibrated weights. stats tells what was taken. A change takes effect at the next frame",
+                 that it loses at most 0.05 dB, else f32. f32, bf16 and int8 need the cpu backend, f16 the cuda backend; int8 of \
+                 a luma network needs calibrated weights. stats tells what was taken. A change takes effect at the next frame",
             )
             .mutable_playing()
             .build(),

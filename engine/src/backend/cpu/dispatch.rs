@@ -97,6 +97,15 @@ impl Isa {
         }
     }
 
+    /// Whether it multiplies bytes faster than f32, a vector of pixels at a time.
+    pub const fn bytes(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(proof) => proof.vnni(),
+            _ => false,
+        }
+    }
+
     /// Whether it multiplies tiles, of bytes or bf16.
     pub const fn tiles(self) -> bool {
         match self.0 {

@@ -10,7 +10,7 @@ use super::kernels::global::{self, Round};
 use super::kernels::rearrange;
 use super::kernels::windows::{Folded, Matrices, fold, fold_scratch, window_matrices};
 use super::line::{Buffer, Line, TapRoom};
-use super::lower::{FrameKernel, Kernel, Program, RowKernel, StateSpec, Value, Windows};
+use super::lower::{FrameKernel, Kernel, Products, Program, RowKernel, StateSpec, Value, Windows};
 use super::memory;
 use super::plan::{Layout, Phase, Place, Source};
 use super::pool::Workers;
@@ -55,9 +55,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares a network for frames of that size and that many threads, with 1x1 convolutions in bf16 where asked for.
-    pub fn new((isa, bfloat): (Isa, bool), threads: usize, network: &Network, (height, width): (usize, usize)) -> Self {
-        let program = Program::new(network, height, width, bfloat.then_some(isa));
+    /// Prepares a network for frames of that size and that many threads, its 1x1 convolutions in those numbers.
+    pub fn new(
+        (isa, products): (Isa, Products),
+        threads: usize,
+        network: &Network,
+        (height, width): (usize, usize),
+    ) -> Self {
+        let program = Program::new(network, height, width, products);
         let layout = Layout::new(&program, threads);
         Self { name: network.name.clone(), isa, program, layout, height, width }
     }
@@ -284,6 +289,7 @@ fn scratch(program: &Program) -> usize {
         Kernel::Row(RowKernel::DynamicFilter(p)) => Some(p.scratch()),
         Kernel::Row(RowKernel::Vertical(p, ..)) => Some(p.scratch()),
         Kernel::Row(RowKernel::Bfloat(p, ..)) => Some(p.scratch()),
+        Kernel::Row(RowKernel::Bytes(p, ..)) => Some(p.scratch()),
         _ => None,
     });
     let windows = program.states.iter().filter_map(|state| match state {

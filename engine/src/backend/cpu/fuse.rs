@@ -63,6 +63,7 @@ impl Program {
             Kernel::Row(
                 RowKernel::Conv(_, _, slot @ None)
                 | RowKernel::Bfloat(_, _, slot @ None)
+                | RowKernel::Bytes(_, _, slot @ None)
                 | RowKernel::Vertical(_, _, slot @ None)
                 | RowKernel::Windows(_, slot @ None),
             ) => *slot = what,
@@ -89,12 +90,13 @@ impl Program {
 mod tests {
     use super::*;
     use crate::backend::cpu::dispatch::Isa;
+    use crate::backend::cpu::lower::Products;
     use crate::network::{Network, Preset};
 
-    fn elementwise(name: &str, bfloat: Option<Isa>) -> usize {
+    fn elementwise(name: &str, products: Products) -> usize {
         let preset = Preset::named(2).into_iter().find(|(n, _)| *n == name).map(|(_, preset)| preset);
         let network = Network::random(preset.expect("a preset has that name"), 2, 1);
-        let program = Program::new(&network, 32, 32, bfloat);
+        let program = Program::new(&network, 32, 32, products);
         let left = |op: &&Op| matches!(&op.kernel, Kernel::Row(RowKernel::Elementwise(kernel)) if !matches!(kernel, Elementwise::Shift(_)));
         program.ops.iter().filter(left).count()
     }
@@ -102,7 +104,9 @@ mod tests {
     #[test]
     fn no_sum_or_product_is_left_where_a_convolution_makes_a_part_of_it() {
         for name in ["sdan", "sdan-small", "dlgsanet-tiny", "dlsn-light"] {
-            assert_eq!((elementwise(name, None), elementwise(name, Some(Isa::all()[0]))), (0, 0), "{name}");
+            for products in [Products::Floats, Products::Bfloats(Isa::all()[0]), Products::Bytes] {
+                assert_eq!(elementwise(name, products), 0, "{name} {products:?}");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::dispatch::Isa;
 use super::fuse::Fused;
 use super::kernels::bfloat::BfloatConv;
+use super::kernels::bytes::ByteConv;
 use super::kernels::conv::PackedConv;
 use super::kernels::correlate::Correlation;
 use super::kernels::dynamic::DynamicFilter;
@@ -51,6 +52,27 @@ pub enum Then {
     Gate,
 }
 
+/// In which numbers 1x1 convolutions are computed, on an instruction set that has such products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Products {
+    /// f32.
+    Floats,
+    /// bf16, sums in f32.
+    Bfloats(Isa),
+    /// Bytes.
+    Bytes,
+}
+
+impl Products {
+    /// What computes in bf16.
+    fn bfloats(self) -> Option<Isa> {
+        match self {
+            Self::Bfloats(isa) => Some(isa),
+            Self::Floats | Self::Bytes => None,
+        }
+    }
+}
+
 /// Computes a row of a value from rows of others.
 #[derive(Clone, Debug)]
 pub enum RowKernel {
@@ -60,6 +82,8 @@ pub enum RowKernel {
     Conv(PackedConv, Activation, Option<Fused>),
     /// The same in bf16.
     Bfloat(BfloatConv, Activation, Option<Fused>),
+    /// The same in bytes.
+    Bytes(ByteConv, Activation, Option<Fused>),
     /// The same in blocks of rows.
     Vertical(Vertical, Activation, Option<Fused>),
     /// Of the first input.
@@ -204,9 +228,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// Takes a network apart; its 1x1 convolutions are computed in bf16 where an instruction set is named for that.
-    pub fn new(network: &Network, height: usize, width: usize, bfloat: Option<Isa>) -> Self {
-        let mut b = Lowering { program: Self::default(), step: 0, map: vec![usize::MAX; network.values], bfloat };
+    /// Takes a network apart.
+    pub fn new(network: &Network, height: usize, width: usize, products: Products) -> Self {
+        let mut b = Lowering { program: Self::default(), step: 0, map: vec![usize::MAX; network.values], products };
         b.map[0] = b.value(network.channels, height, width);
         let import = Op { step: 0, kernel: Kernel::Row(RowKernel::Import), inputs: vec![], output: Some(b.map[0]) };
         b.program.ops.push(import);
@@ -237,8 +261,7 @@ struct Lowering {
     step: usize,
     /// The value that stands for each value of the network.
     map: Vec<usize>,
-    /// What computes in bf16, where that is asked for.
-    bfloat: Option<Isa>,
+    products: Products,
 }
 
 impl Lowering {
@@ -272,10 +295,17 @@ impl Lowering {
         if p.kernel == 3 && p.cin.min(p.cout) >= MANY {
             return self.row(RowKernel::Vertical(Vertical::new(p), p.activation, None), inputs, p.cout);
         }
-        if let Some(packed) = self.bfloat.and_then(|isa| BfloatConv::new(p, isa)) {
-            return self.row(RowKernel::Bfloat(packed, p.activation, None), inputs, p.cout);
+        let narrow = match self.products {
+            Products::Floats => None,
+            Products::Bfloats(isa) => {
+                BfloatConv::new(p, isa).map(|packed| RowKernel::Bfloat(packed, p.activation, None))
+            }
+            Products::Bytes => ByteConv::new(p).map(|packed| RowKernel::Bytes(packed, p.activation, None)),
+        };
+        match narrow {
+            Some(kernel) => self.row(kernel, inputs, p.cout),
+            None => self.direct_conv(p, inputs),
         }
-        self.direct_conv(p, inputs)
     }
 
     /// Without the roundings of a transform.
@@ -375,7 +405,7 @@ impl Lowering {
         let reduced = self.conv(&p.reduce, &[self.all(u)]);
         let reduced = self.depthwise(&p.depthwise, Then::Nothing, &[self.all(reduced)]);
         let inputs = [self.all(reduced), self.all(u)];
-        let filter = DynamicFilter::new(p, self.bfloat.is_some());
+        let filter = DynamicFilter::new(p, self.products.bfloats().is_some());
         let filtered = self.row(RowKernel::DynamicFilter(filter), &inputs, p.project_in.cout);
         self.conv(&p.project_out, &[self.all(filtered)])
     }
@@ -393,7 +423,7 @@ impl Lowering {
         let sums = self.sized(RowKernel::Correlate(correlation.clone()), &[self.all(pairs)], shape);
         let values = self.depthwise(&p.depthwise.part(2 * c..3 * c), Then::Nothing, &[part(2 * c, c)]);
         let state = self.program.states.len();
-        let (rows, folded) = (Axis::new(height, p.window), Folded::new(&p.project_out, self.bfloat));
+        let (rows, folded) = (Axis::new(height, p.window), Folded::new(&p.project_out, self.products.bfloats()));
         self.program.states.push(StateSpec::Windows(Box::new(Windows { block: p.clone(), rows, correlation, folded })));
         self.push(Kernel::Frame(FrameKernel::Matrices(state)), &[self.all(sums)], None);
         self.row(RowKernel::Windows(state, None), &[self.all(values)], p.project_out.cout)

@@ -37,6 +37,7 @@ use self::chain::Chain;
 use self::direct::Direct;
 use self::dispatch::Isa;
 use self::engine::{Engine, Prepared, Room};
+use self::lower::Products;
 pub use self::profile::{Cost, Profile};
 use super::host::{HostLane, Runner};
 use super::{Backend, BackendKind, Lane, Plan, Precision};
@@ -44,7 +45,7 @@ use crate::Error;
 use crate::frame::VideoInfo;
 use crate::frame::convert::{PlaneRows, Rows};
 use crate::model::Model;
-use crate::network::{Block, Network, Step};
+use crate::network::{Block, Network};
 use crate::tensor::Tensor;
 
 /// The CPU backend.
@@ -68,6 +69,7 @@ enum Numbers {
     Floats,
     /// Floats, and bf16 where that is faster.
     Bfloats,
+    /// Luma networks in integers; of others 1x1 convolutions.
     Integers,
 }
 
@@ -153,29 +155,31 @@ impl Cpu {
         if let Some(luma) = luma {
             return Ready::Rows(luma);
         }
-        let (threads, bfloat) = (self.pool.current_num_threads(), numbers == Numbers::Bfloats);
-        Ready::Program(Arc::new(Prepared::new((self.isa, bfloat), threads, network, size)))
+        let products = match numbers {
+            Numbers::Floats => Products::Floats,
+            Numbers::Bfloats => Products::Bfloats(self.isa),
+            Numbers::Integers => Products::Bytes,
+        };
+        let threads = self.pool.current_num_threads();
+        Ready::Program(Arc::new(Prepared::new((self.isa, products), threads, network, size)))
     }
 
     /// The numbers for a network. Integers and bf16 must be asked for unless they were measured to be as good, on pictures of
     /// 8 bits.
     fn numbers(&self, network: &Network, precision: Precision, eight_bits: bool) -> Result<Numbers, Error> {
         let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
+        let (bfloats, integers) = (bfloats_help(self.isa, network), integers_help(self.isa, network));
         match precision {
-            Precision::Auto if eight_bits && network.integers_are_as_good() => Ok(Numbers::Integers),
-            Precision::Auto if eight_bits && bfloats_help(self.isa, network) && network.bfloats_are_as_good() => {
-                Ok(Numbers::Bfloats)
-            }
-            Precision::Bf16 if bfloats_help(self.isa, network) => Ok(Numbers::Bfloats),
-            Precision::Auto | Precision::F32 | Precision::Bf16 => Ok(Numbers::Floats),
-            Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),
-            Precision::Int8 if !network.activations.is_empty() => Ok(Numbers::Integers),
+            Precision::Auto if eight_bits => Ok(fastest(network, (bfloats, integers))),
+            Precision::Bf16 if bfloats => Ok(Numbers::Bfloats),
+            Precision::Int8 if integers => Ok(Numbers::Integers),
             Precision::Int8 if network.luma().is_some() => refuse(format!(
                 "the weights of {} do not say how large its layers' results become, which int8 needs; measure them with \
                  training/calibrate.py or ask for precision auto",
                 network.name
             )),
-            Precision::Int8 => refuse(format!("{} has no int8 form; ask for precision auto or f32", network.name)),
+            Precision::Auto | Precision::F32 | Precision::Bf16 | Precision::Int8 => Ok(Numbers::Floats),
+            Precision::F16 => refuse("it does not compute in f16; ask for precision auto or f32".into()),
         }
     }
 
@@ -309,9 +313,26 @@ fn has_eight_bits(input: &VideoInfo) -> bool {
     input.format.bits() == 8
 }
 
+/// The fastest numbers, of those that help, that were measured to be as good: of luma networks integers are, else bf16.
+fn fastest(network: &Network, (bfloats, integers): (bool, bool)) -> Numbers {
+    let bfloats = (bfloats && network.bfloats_are_as_good()).then_some(Numbers::Bfloats);
+    let integers = (integers && network.integers_are_as_good()).then_some(Numbers::Integers);
+    let first = if network.luma().is_some() { integers.or(bfloats) } else { bfloats.or(integers) };
+    first.unwrap_or(Numbers::Floats)
+}
+
 /// Whether bf16 makes a network faster, and does it no harm: Winograd's convolutions are as fast in f32 as any but those by
-/// tiles, and hash codes tell apart what is very near.
+/// tiles.
 fn bfloats_help(isa: Isa, network: &Network) -> bool {
-    let hashes = |step: &Step| matches!(step.block, Block::GlobalLearnableAttention(_));
-    if network.luma().is_some() { isa.tiles() } else { isa.bf16() && !network.steps.iter().any(hashes) }
+    if network.luma().is_some() { isa.tiles() } else { isa.bf16() && !hashes(network) }
+}
+
+/// The same of integers: a luma network has them if its layers are known, others compute products in bytes.
+fn integers_help(isa: Isa, network: &Network) -> bool {
+    if network.luma().is_some() { !network.activations.is_empty() } else { isa.bytes() && !hashes(network) }
+}
+
+/// Whether a network looks for what is alike: hash codes tell apart what is very near, so it stays in f32.
+fn hashes(network: &Network) -> bool {
+    network.steps.iter().any(|step| matches!(step.block, Block::GlobalLearnableAttention(_)))
 }

@@ -134,6 +134,9 @@ fn name(op: &Op) -> String {
             RowKernel::Bfloat(p, _, then) => {
                 format!("conv 1x1 in bf16, {} to {}{}", p.cin, p.cout, fused(then.is_some()))
             }
+            RowKernel::Bytes(p, _, then) => {
+                format!("conv 1x1 in bytes, {} to {}{}", p.cin, p.cout, fused(then.is_some()))
+            }
             RowKernel::Vertical(p, _, then) => {
                 format!("conv 3x3 by Winograd, {} to {}{}", p.cin(), p.cout, fused(then.is_some()))
             }
@@ -170,6 +173,7 @@ fn macs(program: &Program, op: &Op) -> usize {
     let pixel = match kernel {
         RowKernel::Conv(p, ..) => p.lines * p.kernel * p.cout,
         RowKernel::Bfloat(p, ..) => p.cin * p.cout,
+        RowKernel::Bytes(p, ..) => p.cin * p.cout,
         RowKernel::Vertical(p, ..) => 9 * p.cin() * p.cout,
         RowKernel::Depthwise(p, _) => p.kernel_h * p.kernel_w * p.channels,
         RowKernel::DynamicFilter(p) => p.multiply_adds(),

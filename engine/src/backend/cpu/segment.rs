@@ -6,6 +6,7 @@ use super::dispatch::Isa;
 use super::engine::State;
 use super::fuse::{Fused, Fusion};
 use super::kernels::bfloat;
+use super::kernels::bytes;
 use super::kernels::conv::{After, Then as ConvThen, conv};
 use super::kernels::correlate::correlate;
 use super::kernels::depthwise::{Then as DepthwiseThen, depthwise, depthwise_gate};
@@ -176,6 +177,11 @@ fn compute(context: &Context<'_>, worker: &mut Worker, kernel: &RowKernel, stage
             let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.cin) };
             let row = (inputs.taps.part(0, p.cin), 0..width);
             bfloat::conv(isa, row, p, after, scratch.as_mut_slice(), out);
+        }
+        RowKernel::Bytes(p, activation, fused) => {
+            let after = After { activation: *activation, then: inputs.fused(fused.as_ref(), p.cin) };
+            let row = (inputs.taps.part(0, p.cin), 0..width);
+            bytes::conv(isa, row, p, after, scratch.as_mut_slice(), out);
         }
         RowKernel::Depthwise(p, Then::Gate) => depthwise_gate(isa, inputs.get(0), p, out),
         RowKernel::Depthwise(p, then) => {

@@ -282,11 +282,11 @@ fn integers_are_the_same_to_the_bit_on_every_instruction_set() {
     }
 }
 
-/// How far a network's result in bf16 is from that in f32, and the largest value of that. Threads make no difference.
-fn far_in_bf16(isa: Isa, network: &Network, picture: &Tensor) -> (f32, f32) {
+/// How far a network's result is from that in f32, and the largest value of that. Threads make no difference.
+fn far_in(precision: Precision, isa: Isa, network: &Network, picture: &Tensor) -> (f32, f32) {
     let run = |threads, precision| Cpu::with_isa(isa, threads).unwrap().run(network, precision, picture).unwrap();
-    let (exact, made) = (run(1, Precision::F32), run(1, Precision::Bf16));
-    assert!(run(3, Precision::Bf16) == made, "{} {}: threads", network.name, isa.name());
+    let (exact, made) = (run(1, Precision::F32), run(1, precision));
+    assert!(run(3, precision) == made, "{} {}: threads", network.name, isa.name());
     let largest = |of: &dyn Fn(usize) -> f32| (0..exact.data.len()).fold(0.0_f32, |most, i| most.max(of(i).abs()));
     (largest(&|i| exact.data[i] - made.data[i]), largest(&|i| exact.data[i]))
 }
@@ -302,38 +302,79 @@ fn luma_in_bf16_is_near_f32_at_every_size() {
         let network = Network::random(Preset::Luma(Luma { width, depth, head_skip }), 2 + i % 3, 7);
         let sizes = if i == 0 { vec![(6, 1283)] } else { SIZES.to_vec() };
         for (height, picture_width) in sizes {
-            let (far, most) = far_in_bf16(isa, &network, &pictures(1, height, picture_width)[3]);
+            let (far, most) = far_in(Precision::Bf16, isa, &network, &pictures(1, height, picture_width)[3]);
             assert!(far > 0.0 && far <= 0.01 * most, "{width} {height}x{picture_width}: {far} of {most}");
         }
     }
 }
 
-#[test]
-fn bf16_is_near_f32_and_is_taken_where_it_helps() {
-    for preset in small_presets() {
-        let luma = matches!(preset, Preset::Luma(_));
-        let plain = !matches!(preset, Preset::Luma(_) | Preset::Dlsn(_));
-        let mut network = Network::random(preset, 2, 7);
+/// That a precision is near f32, as near as that share of the largest value, and is taken where it helps: unasked where the network's file says `lost` that it is as good.
+fn check_precision(
+    (precision, near): (Precision, f32),
+    helps: impl Fn(&Network, Isa) -> bool,
+    lost: impl Fn(&mut Network, Option<f32>),
+    networks: impl Iterator<Item = Network>,
+) {
+    for mut network in networks {
         let picture = &pictures(network.channels, 33, 25)[3];
         let info = |format| VideoInfo::new(format, 25, 33, Colour::default()).unwrap();
         for isa in Isa::all_and_amx() {
-            let helps = plain && isa.bf16() || luma && isa.tiles();
-            let (far, most) = far_in_bf16(isa, &network, picture);
+            let helps = helps(&network, isa);
+            let (far, most) = far_in(precision, isa, &network, picture);
             let cpu = Cpu::with_isa(isa, 1).unwrap();
-            let taken = cpu.precision(&network, Precision::Bf16, &info(PixelFormat::Rgb)).unwrap();
-            assert_eq!(taken == Precision::Bf16, helps, "{} {}", network.name, isa.name());
+            let taken = cpu.precision(&network, precision, &info(PixelFormat::Rgb)).unwrap();
+            assert_eq!(taken == precision, helps, "{} {}", network.name, isa.name());
             for (loss, format, good) in [
                 (None, PixelFormat::Rgb, false),
                 (Some(0.05), PixelFormat::Rgb, true),
                 (Some(0.051), PixelFormat::Rgb, false),
                 (Some(0.0), PixelFormat::I420_10Le, false),
             ] {
-                network.bfloat_loss = loss;
+                lost(&mut network, loss);
                 let taken = cpu.precision(&network, Precision::Auto, &info(format)).unwrap();
-                assert_eq!(taken == Precision::Bf16, helps && good, "{} {} {loss:?}", network.name, isa.name());
+                assert_eq!(taken == precision, helps && good, "{} {} {loss:?}", network.name, isa.name());
             }
             assert_eq!(far > 0.0, helps, "{} {}", network.name, isa.name());
-            assert!(far <= 0.02 * most, "{} {}: {far} of {most}", network.name, isa.name());
+            assert!(far <= near * most, "{} {}: {far} of {most}", network.name, isa.name());
+        }
+    }
+}
+
+/// Whether 1x1 convolutions may be rounded.
+fn rounds(network: &Network) -> bool {
+    network.luma().is_none() && !hashes(network)
+}
+
+#[test]
+fn bf16_is_near_f32_and_is_taken_where_it_helps() {
+    let helps = |network: &Network, isa: Isa| rounds(network) && isa.bf16() || network.luma().is_some() && isa.tiles();
+    let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 7));
+    check_precision((Precision::Bf16, 0.02), helps, |network, loss| network.bfloat_loss = loss, networks);
+}
+
+#[test]
+fn bytes_are_near_f32_and_are_taken_where_they_help() {
+    let helps = |network: &Network, isa: Isa| rounds(network) && isa.bytes();
+    let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 7));
+    let networks = networks.filter(|network| network.luma().is_none());
+    check_precision((Precision::Int8, 0.05), helps, |network, loss| network.integer_loss = loss, networks);
+}
+
+#[test]
+fn of_what_is_as_good_bf16_goes_before_bytes() {
+    let rounded = |network: &Network| rounds(network);
+    let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 7)).filter(rounded);
+    for mut network in networks {
+        (network.bfloat_loss, network.integer_loss) = (Some(0.0), Some(0.0));
+        let info = VideoInfo::new(PixelFormat::Rgb, 25, 33, Colour::default()).unwrap();
+        for isa in Isa::all_and_amx() {
+            let taken = Cpu::with_isa(isa, 1).unwrap().precision(&network, Precision::Auto, &info).unwrap();
+            let best = match (isa.bf16(), isa.bytes()) {
+                (true, _) => Precision::Bf16,
+                (false, true) => Precision::Int8,
+                (false, false) => Precision::F32,
+            };
+            assert_eq!(taken, best, "{} {}", network.name, isa.name());
         }
     }
 }
@@ -351,15 +392,12 @@ fn integers_are_near_floats() {
 }
 
 #[test]
-fn int8_is_for_networks_whose_layers_are_known() {
+fn int8_is_for_luma_networks_whose_layers_are_known() {
     let cpu = Cpu::new(1).unwrap();
-    let text = |network: &Network| {
-        cpu.run(network, Precision::Int8, &Tensor::zeros(network.channels, 4, 4)).unwrap_err().to_string()
-    };
-    for preset in small_presets() {
-        let luma = matches!(preset, Preset::Luma(_));
-        let text = text(&Network::random(preset, 2, 1));
-        assert!(text.contains(if luma { "calibrate.py" } else { "no int8 form" }), "{text}");
+    let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 1));
+    for network in networks.filter(|network| network.luma().is_some()) {
+        let text = cpu.run(&network, Precision::Int8, &Tensor::zeros(1, 4, 4)).unwrap_err().to_string();
+        assert!(text.contains("calibrate.py"), "{text}");
     }
 }
 
@@ -461,7 +499,7 @@ fn f16_is_refused_and_so_is_a_frame_beyond_memory() {
     assert!(text.contains("f32"), "{text}");
     let (_, preset) = Preset::named(2).into_iter().find(|(n, _)| *n == "dlsn-light").unwrap();
     let network = Network::random(preset, 2, 1);
-    let prepared = Prepared::new((cpu.isa, false), 1, &network, (16_384, 1 << 20));
+    let prepared = Prepared::new((cpu.isa, Products::Floats), 1, &network, (16_384, 1 << 20));
     let text = match Room::new(cpu.pool.clone(), &[&prepared]) {
         Err(e) => e.to_string(),
         Ok(_) => panic!("no machine has terabytes"),

@@ -3,6 +3,7 @@
 
 pub mod attend;
 pub mod bfloat;
+pub mod bytes;
 pub mod conv;
 pub mod correlate;
 pub mod depthwise;
