@@ -222,33 +222,33 @@ def test_f16_rounds_what_convolutions_read():
     assert not torch.equal(exact.head(x), rounded.head(x))
 
 
-def test_bf16_rounds_what_products_of_the_cpu_read():
+def sdan_and_rounded(precision):
     family, params = parameters("sdan-small", 2)
     torch.manual_seed(3)
     exact, other = (build(family, params | {"blocks": 1}, 2) for _ in range(2))
     other.load_state_dict(exact.state_dict())
-    rounded = precisions.change(other, {}, "bf16")
+    return exact, precisions.change(other, {}, precision)
+
+
+def test_bf16_rounds_what_products_of_the_cpu_read():
+    exact, rounded = sdan_and_rounded("bf16")
     x = torch.rand(1, 3, 9, 9)
     assert torch.equal(exact.head(x), rounded.head(x))
     far = (exact(x) - rounded(x)).abs().max()
     assert 1e-6 < far < 1e-2
-    y = torch.rand(1, params["dim"], 4, 4)
+    y = torch.rand(1, exact.fuse.in_channels, 4, 4)
     codes, kernel = y.bfloat16().float(), exact.fuse.weight.bfloat16().float()
     expected = torch.nn.functional.conv2d(codes, kernel, exact.fuse.bias)
     torch.testing.assert_close(rounded.fuse(y), expected)
 
 
 def test_int8_of_other_networks_has_a_step_for_each_pixel():
-    family, params = parameters("sdan-small", 2)
-    torch.manual_seed(3)
-    exact, other = (build(family, params | {"blocks": 1}, 2) for _ in range(2))
-    other.load_state_dict(exact.state_dict())
-    rounded = precisions.change(other, {}, "int8")
+    exact, rounded = sdan_and_rounded("int8")
     x = torch.rand(1, 3, 9, 9)
     far = (exact(x) - rounded(x)).abs().max()
     assert torch.equal(exact.head(x), rounded.head(x)) and 1e-6 < far < 2e-2
     # Pixels of any size are as exact.
-    y = torch.rand(1, params["dim"], 2, 2) * torch.tensor([[1, 1e3], [1e6, 1e9]])
+    y = torch.rand(1, exact.fuse.in_channels, 2, 2) * torch.tensor([[1, 1e3], [1e6, 1e9]])
     step = y.amax(1, keepdim=True).clamp(min=precisions.LEAST) / 127
     unit = exact.fuse.weight.abs().amax(1, keepdim=True) / 127
     codes, kernel = (y / step).round(), (exact.fuse.weight / unit).round()

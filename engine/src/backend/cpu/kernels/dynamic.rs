@@ -7,6 +7,7 @@
 
 use super::bfloat::{self, BfloatConv};
 use super::conv::{PackedConv, conv1x1_tile};
+use super::narrow;
 use super::{load_tile, tiles};
 use crate::backend::cpu::dispatch::{Isa, kernel};
 use crate::backend::cpu::line::Taps;
@@ -60,7 +61,7 @@ impl DynamicFilter {
     /// Values of scratch that it needs: kernels, and in bf16 what they are made of.
     pub fn scratch(&self) -> usize {
         let taps = self.window * self.window;
-        (taps.next_multiple_of(bfloat::OUTPUTS) + self.reduced) * MAX_TILE * MAX_LANES
+        (taps.next_multiple_of(narrow::OUTPUTS) + self.reduced) * MAX_TILE * MAX_LANES
     }
 
     /// Multiply-adds of a pixel.

@@ -10,6 +10,7 @@ pub mod depthwise;
 pub mod dynamic;
 pub mod elementwise;
 pub mod global;
+mod narrow;
 pub mod norm;
 pub mod rearrange;
 pub mod vertical;

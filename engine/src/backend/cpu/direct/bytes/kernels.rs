@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use super::layer::{FAR, Layer, TAIL};
 use crate::backend::cpu::direct::head::{TOGETHER, WIDE};
 use crate::backend::cpu::direct::{LANE, LANES, TAPS};
-use crate::backend::cpu::simd::Avx512;
+use crate::backend::cpu::simd::{Avx512, quads};
 use crate::network::LIMIT;
 
 /// Channels that lie side by side, those of one product.
@@ -51,7 +51,7 @@ pub unsafe fn hold<const V: usize>(sums: &[[__m512; V]; TOGETHER], plane: usize,
                 for i in 0..QUAD {
                     quad[i] = _mm512_cvtps_epi32(_mm512_min_ps(sums[q * QUAD + i][v], most));
                 }
-                _mm512_storeu_si512(out.add(q * plane + v * VECTOR).cast(), pack(quad));
+                _mm512_storeu_si512(out.add(q * plane + v * VECTOR).cast(), quads(quad));
             }
         }
     }
@@ -190,7 +190,7 @@ pub unsafe fn finish<const V: usize, const ADD: bool>(
                         rounded(sums[o][v], factor[o], rest[o])
                     };
                 }
-                _mm512_storeu_si512(out.add(at).cast(), pack(quad));
+                _mm512_storeu_si512(out.add(at).cast(), quads(quad));
             }
         }
     }
@@ -224,21 +224,6 @@ unsafe fn add(sum: __m512i, factor: f32, row: *const u8, i: usize, ratio: f32) -
         let held = _mm512_srl_epi32(_mm512_loadu_si512(row.cast()), shift);
         let held = _mm512_cvtepi32_ps(_mm512_and_si512(held, _mm512_set1_epi32(0xff)));
         _mm512_cvtps_epi32(_mm512_add_ps(value, _mm512_mul_ps(held, _mm512_set1_ps(ratio))))
-    }
-}
-
-/// Bytes, four channels for each pixel, of the integers of each channel held between 0 and 255.
-///
-/// # Safety
-/// The instructions are there.
-#[inline(always)]
-unsafe fn pack(quad: [__m512i; QUAD]) -> __m512i {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let words = [_mm512_packs_epi32(quad[0], quad[1]), _mm512_packs_epi32(quad[2], quad[3])];
-        // Each quarter holds four pixels of one channel after the other.
-        let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_shuffle_epi8(_mm512_packus_epi16(words[0], words[1]), _mm512_broadcast_i32x4(turn))
     }
 }
 

@@ -6,8 +6,9 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{BfloatConv, LANES, OUTPUTS, WIDE};
-use crate::backend::cpu::kernels::conv::{After, store};
+use super::BfloatConv;
+use crate::backend::cpu::kernels::conv::After;
+use crate::backend::cpu::kernels::narrow::{self, LANES, Narrow, OUTPUTS, Values};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
 
@@ -16,60 +17,41 @@ use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 pub unsafe fn row(
     s: Avx512,
-    (taps, range): (Taps<'_>, Range<usize>),
+    pixels: (Taps<'_>, Range<usize>),
     p: &BfloatConv,
     after: After<'_>,
     room: *mut __m512i,
     out: &mut [f32],
 ) {
-    let mut x = range.start;
-    while x < range.end {
-        // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
-        unsafe {
-            match (range.end - x).div_ceil(LANES) {
-                1 => block::<1>(s, taps, p, after, x, room, out),
-                2 => block::<2>(s, taps, p, after, x, room, out),
-                _ => block::<WIDE>(s, taps, p, after, x, room, out),
-            }
-        }
-        x += WIDE * LANES;
-    }
+    // SAFETY: the caller's promise.
+    unsafe { narrow::row(s, pixels, p, after, room, out) }
 }
 
-/// `V` vectors of pixels from pixel `x` on.
-///
-/// # Safety
-/// As for [`row`].
-#[inline(always)]
-unsafe fn block<const V: usize>(
-    s: Avx512,
-    taps: Taps<'_>,
-    p: &BfloatConv,
-    after: After<'_>,
-    x: usize,
-    room: *mut __m512i,
-    out: &mut [f32],
-) {
-    let line = taps.line();
-    let at = line.left + x;
-    // SAFETY: the caller's promise.
-    unsafe {
-        round::<V>(s, taps, at, room);
-        for group in (0..p.cout).step_by(OUTPUTS) {
-            let [first, second] = sums::<V>(p, group, room);
-            let channels = |half: usize| group + half * GROUP..p.cout.min(group + (half + 1) * GROUP);
-            store(s, first, after, channels(0), (line, at), out);
-            if !channels(1).is_empty() {
-                store(s, second, after, channels(1), (line, at), out);
-            }
-        }
+impl Narrow for BfloatConv {
+    type Steps<const V: usize> = ();
+
+    #[inline(always)]
+    fn outputs(&self) -> usize {
+        self.cout
+    }
+
+    #[inline(always)]
+    unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut __m512i) {
+        // SAFETY: the caller's promise.
+        unsafe { round::<V>(s, taps, at, room) }
+    }
+
+    #[inline(always)]
+    unsafe fn values<const V: usize>(&self, group: usize, room: *const __m512i, (): &()) -> Values<V> {
+        // SAFETY: the caller's promise.
+        unsafe { sums(self, group, room) }
     }
 }
 
 /// Rounds `V` vectors of pixels from `at` on: `[pair][vector]`.
 ///
 /// # Safety
-/// As for [`row`].
+/// As for [`Narrow::round`].
 #[inline(always)]
 pub unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut __m512i) {
     let lines = taps.pointers();
@@ -92,14 +74,14 @@ pub unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: 
 /// # Safety
 /// The instructions are there; the pixels of all pairs lie at `room`, the group is one of the weights'.
 #[inline(always)]
-pub unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> [[[__m512; V]; GROUP]; 2] {
+pub unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> Values<V> {
     let bias = &p.bias[group..group + OUTPUTS];
     let size = p.pairs() * OUTPUTS;
     let weights = &p.weight[group / OUTPUTS * size..][..size];
     // SAFETY: the caller's promise; all sums are set.
     unsafe {
         // Zeros, to be overwritten, would become a call that fills memory.
-        let mut start = MaybeUninit::<[[[__m512; V]; GROUP]; 2]>::uninit();
+        let mut start = MaybeUninit::<Values<V>>::uninit();
         for o in 0..OUTPUTS {
             for v in 0..V {
                 start.as_mut_ptr().cast::<__m512>().add(o * V + v).write(_mm512_set1_ps(bias[o]));

@@ -2,7 +2,7 @@
 //! tiles (AMX), with sixteen times as many.
 //!
 //! Some pixels of all channels are rounded to bf16, two channels of a pixel side by side, and stay in the first-level cache
-//! over all output channels. Vectors' tile: 8 output channels by 3 vectors of pixels. Bound: multiply-adds, with AMX what goes
+//! over all output channels (`narrow`). Bound: multiply-adds, with AMX what goes
 //! before and after them.
 
 #[cfg(target_arch = "x86_64")]
@@ -16,23 +16,18 @@ mod tiles;
 pub use self::avx512::side_by_side;
 use std::ops::Range;
 
-use super::conv::{After, check_after};
+use super::conv::After;
 use super::dynamic::DynamicFilter;
+use super::narrow::{LANES, OUTPUTS, WIDE, check};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::line::Taps;
-use crate::backend::cpu::simd::{GROUP, MAX_LANES};
+use crate::backend::cpu::simd::MAX_LANES;
 use crate::network::Conv;
 
-/// Output channels that vectors compute together.
-pub const OUTPUTS: usize = 2 * GROUP;
 /// Output channels of a tile, and the most pairs of channels that a product of tiles takes.
 const TILE: usize = 16;
 /// Tiles of outputs, and vectors of pixels, that tiles compute together.
 const SQUARE: usize = 2;
-/// Pixels of a vector.
-const LANES: usize = 16;
-/// Vectors of pixels that vectors compute together.
-const WIDE: usize = 3;
 
 /// Weights in the order in which vectors or tiles read them.
 #[derive(Clone, Debug)]
@@ -118,10 +113,7 @@ pub fn conv(
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    assert!(range.end <= taps.line().width, "the range lies in the row");
-    assert!(taps.len() == p.cin && scratch.len() >= p.scratch(), "the input has its channels, and there is room");
-    assert!(out.len() >= p.cout * taps.line().stride, "the output has room for all channels");
-    check_after(after, taps, p.cout);
+    check((taps, &range), (p.cin, p.cout), after, (scratch, p.scratch()), out);
     let room = scratch.as_mut_ptr();
     match isa.0 {
         #[cfg(target_arch = "x86_64")]

@@ -6,67 +6,47 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{ByteConv, LEAST, MIDDLE, MOST, OUTPUTS, QUAD, WIDE};
-use crate::backend::cpu::kernels::conv::{After, store};
+use super::{ByteConv, LEAST, MIDDLE, MOST, QUAD};
+use crate::backend::cpu::kernels::conv::After;
+use crate::backend::cpu::kernels::narrow::{self, LANES, Narrow, OUTPUTS, Values};
 use crate::backend::cpu::line::Taps;
-use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
-
-/// Pixels of a vector.
-const LANES: usize = 16;
+use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _, quads};
 
 /// # Safety
 /// What [`super::conv`] checks; the scratch begins on a cache line.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
 pub unsafe fn row(
     s: Avx512,
-    (taps, range): (Taps<'_>, Range<usize>),
+    pixels: (Taps<'_>, Range<usize>),
     p: &ByteConv,
     after: After<'_>,
     room: *mut __m512i,
     out: &mut [f32],
 ) {
-    let mut x = range.start;
-    while x < range.end {
-        // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
-        unsafe {
-            match (range.end - x).div_ceil(LANES) {
-                1 => block::<1>(s, taps, p, after, x, room, out),
-                2 => block::<2>(s, taps, p, after, x, room, out),
-                _ => block::<WIDE>(s, taps, p, after, x, room, out),
-            }
-        }
-        x += WIDE * LANES;
-    }
+    // SAFETY: the caller's promise.
+    unsafe { narrow::row(s, pixels, p, after, room, out) }
 }
 
-/// `V` vectors of pixels from pixel `x` on.
-///
-/// # Safety
-/// As for [`row`].
-#[inline(always)]
-unsafe fn block<const V: usize>(
-    s: Avx512,
-    taps: Taps<'_>,
-    p: &ByteConv,
-    after: After<'_>,
-    x: usize,
-    room: *mut __m512i,
-    out: &mut [f32],
-) {
-    let line = taps.line();
-    let at = line.left + x;
-    // SAFETY: the caller's promise.
-    unsafe {
-        let steps = round::<V>(s, taps, at, room);
-        for group in (0..p.cout).step_by(OUTPUTS) {
-            let sums = sums::<V>(p, group, room);
-            for half in 0..2 {
-                let first = group + half * GROUP;
-                if first < p.cout {
-                    let values = values(&sums[half], &p.step[first..], &p.bias[first..], &steps);
-                    store(s, values, after, first..p.cout.min(first + GROUP), (line, at), out);
-                }
-            }
+impl Narrow for ByteConv {
+    type Steps<const V: usize> = [__m512; V];
+
+    #[inline(always)]
+    fn outputs(&self) -> usize {
+        self.cout
+    }
+
+    #[inline(always)]
+    unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut __m512i) -> [__m512; V] {
+        // SAFETY: the caller's promise.
+        unsafe { round(s, taps, at, room) }
+    }
+
+    #[inline(always)]
+    unsafe fn values<const V: usize>(&self, group: usize, room: *const __m512i, steps: &[__m512; V]) -> Values<V> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [first, second] = sums::<V>(self, group, room);
+            [floats(self, group, &first, steps), floats(self, group + GROUP, &second, steps)]
         }
     }
 }
@@ -74,7 +54,7 @@ unsafe fn block<const V: usize>(
 /// Rounds `V` vectors of pixels from `at` on: `[quad][vector]`. Returns the pixels' steps.
 ///
 /// # Safety
-/// As for [`row`].
+/// As for [`Narrow::round`].
 #[inline(always)]
 unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut __m512i) -> [__m512; V] {
     let lines = taps.pointers();
@@ -94,7 +74,7 @@ unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut
                     let value = s.fma(s.load(line.add(at + v * LANES)), inverse[v], s.splat(MIDDLE.into()));
                     channels[i] = _mm512_cvtps_epi32(value);
                 }
-                _mm512_store_si512(room.add(quad * V + v), side_by_side(channels));
+                _mm512_store_si512(room.add(quad * V + v), quads(channels));
             }
         }
         let mut steps = largest;
@@ -108,7 +88,7 @@ unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: *mut
 /// The largest values, without their sign, of each pixel. What is not a number is larger than any.
 ///
 /// # Safety
-/// As for [`row`].
+/// As for [`Narrow::round`].
 #[inline(always)]
 unsafe fn largest<const V: usize>(s: Avx512, lines: &[*const f32], at: usize) -> [__m512; V] {
     // SAFETY: the caller's promise.
@@ -129,21 +109,6 @@ unsafe fn largest<const V: usize>(s: Avx512, lines: &[*const f32], at: usize) ->
             largest[v] = _mm512_castsi512_ps(most[v]);
         }
         largest
-    }
-}
-
-/// Bytes, four channels for each pixel, of the integers of each channel from 0 to 255.
-///
-/// # Safety
-/// The instructions are there.
-#[inline(always)]
-unsafe fn side_by_side(channels: [__m512i; QUAD]) -> __m512i {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let words = [_mm512_packs_epi32(channels[0], channels[1]), _mm512_packs_epi32(channels[2], channels[3])];
-        // Each quarter holds four pixels of one channel after the other.
-        let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_shuffle_epi8(_mm512_packus_epi16(words[0], words[1]), _mm512_broadcast_i32x4(turn))
     }
 }
 
@@ -184,18 +149,18 @@ unsafe fn sums<const V: usize>(p: &ByteConv, group: usize, room: *const __m512i)
     }
 }
 
-/// Floats of sums: times the steps of their output and of their pixel.
+/// Floats of the sums of outputs from `first` on: times the steps of their output and of their pixel.
 ///
 /// # Safety
-/// The instructions are there; there is a step and a bias for every output.
+/// The instructions are there; the outputs are those of the weights.
 #[inline(always)]
-unsafe fn values<const V: usize>(
+unsafe fn floats<const V: usize>(
+    p: &ByteConv,
+    first: usize,
     sums: &[[__m512i; V]; GROUP],
-    step: &[f32],
-    bias: &[f32],
     steps: &[__m512; V],
 ) -> [[__m512; V]; GROUP] {
-    let (step, bias) = (&step[..GROUP], &bias[..GROUP]);
+    let (step, bias) = (&p.step[first..first + GROUP], &p.bias[first..first + GROUP]);
     // SAFETY: the caller's promise; all values are set.
     unsafe {
         let mut values = MaybeUninit::<[[__m512; V]; GROUP]>::uninit();

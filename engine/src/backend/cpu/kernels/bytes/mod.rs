@@ -2,26 +2,23 @@
 //!
 //! Every pixel has a step of its own, a 127th of its largest value of all channels, and so has every output's weights: nothing
 //! has to be measured on pictures, nothing is ever cut off, and no pixel depends on others. Some pixels of all channels are
-//! rounded, four channels of a pixel side by side, and stay in the first-level cache over all output channels. Tile: 8
-//! output channels by 3 vectors of pixels. Bound: with few outputs what goes before and after the multiply-adds.
+//! rounded, four channels of a pixel side by side, and stay in the first-level cache over all output channels
+//! (`narrow`). Bound: with few outputs what goes before and after the multiply-adds.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use std::ops::Range;
 
-use super::conv::{After, check_after};
+use super::conv::After;
+use super::narrow::{OUTPUTS, WIDE, check};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::line::Taps;
-use crate::backend::cpu::simd::{GROUP, MAX_LANES};
+use crate::backend::cpu::simd::MAX_LANES;
 use crate::network::Conv;
 
-/// Output channels that are computed together.
-const OUTPUTS: usize = 2 * GROUP;
 /// Channels that lie side by side, those of one product.
 const QUAD: usize = 4;
-/// Vectors of pixels that are computed together.
-const WIDE: usize = 3;
 /// The largest value and the largest weight, in steps.
 const MOST: f32 = 127.0;
 /// What is added to values, so that they have no sign.
@@ -100,10 +97,7 @@ pub fn conv(
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    assert!(range.end <= taps.line().width, "the range lies in the row");
-    assert!(taps.len() == p.cin && scratch.len() >= p.scratch(), "the input has its channels, and there is room");
-    assert!(out.len() >= p.cout * taps.line().stride, "the output has room for all channels");
-    check_after(after, taps, p.cout);
+    check((taps, &range), (p.cin, p.cout), after, (scratch, p.scratch()), out);
     match isa.0 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: all sizes have been compared, and there is a proof of the instructions.
