@@ -97,12 +97,14 @@ impl Isa {
         }
     }
 
-    /// Whether it multiplies bytes faster than f32, a vector of pixels at a time.
+    /// Whether it multiplies bytes faster than f32, a vector of pixels at a time: whether it has VNNI.
     pub const fn bytes(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(proof) => proof.vnni(),
-            _ => false,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(proof) => proof.vnni(),
+            Level::Portable(_) => false,
         }
     }
 

@@ -334,21 +334,6 @@ impl Simd for Avx512 {
     }
 }
 
-/// Bytes, four channels for each pixel, of the integers of each channel held between 0 and 255.
-///
-/// # Safety
-/// The instructions are there.
-#[inline(always)]
-pub unsafe fn quads(quad: [__m512i; 4]) -> __m512i {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let words = [_mm512_packs_epi32(quad[0], quad[1]), _mm512_packs_epi32(quad[2], quad[3])];
-        // Each quarter holds four pixels of one channel after the other.
-        let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_shuffle_epi8(_mm512_packus_epi16(words[0], words[1]), _mm512_broadcast_i32x4(turn))
-    }
-}
-
 /// Asks for the `N` vectors after those at `from`, the next tile's: they are more lines than the processor's own prefetch
 /// follows.
 #[inline(always)]

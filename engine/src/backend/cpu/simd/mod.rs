@@ -5,13 +5,17 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod integers;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub use avx512::{Avx512, quads};
+pub use avx512::Avx512;
+#[cfg(target_arch = "x86_64")]
+pub use bytes::{Bytes, quads};
 pub use integers::Integers;
 pub use portable::Portable;
 

@@ -6,9 +6,9 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::BfloatConv;
+use super::{BfloatConv, LANES};
 use crate::backend::cpu::kernels::conv::After;
-use crate::backend::cpu::kernels::narrow::{self, LANES, Narrow, OUTPUTS, Values};
+use crate::backend::cpu::kernels::narrow::{self, Narrow, OUTPUTS, Values};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx512, GROUP, Simd as _};
 
@@ -27,7 +27,8 @@ pub unsafe fn row(
     unsafe { narrow::row(s, pixels, p, after, room, out) }
 }
 
-impl Narrow for BfloatConv {
+impl Narrow<Avx512> for BfloatConv {
+    type Pixels = __m512i;
     type Steps<const V: usize> = ();
 
     #[inline(always)]
@@ -42,7 +43,13 @@ impl Narrow for BfloatConv {
     }
 
     #[inline(always)]
-    unsafe fn values<const V: usize>(&self, group: usize, room: *const __m512i, (): &()) -> Values<V> {
+    unsafe fn values<const V: usize>(
+        &self,
+        _: Avx512,
+        group: usize,
+        room: *const __m512i,
+        (): &(),
+    ) -> Values<__m512, V> {
         // SAFETY: the caller's promise.
         unsafe { sums(self, group, room) }
     }
@@ -74,14 +81,14 @@ pub unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: 
 /// # Safety
 /// The instructions are there; the pixels of all pairs lie at `room`, the group is one of the weights'.
 #[inline(always)]
-pub unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> Values<V> {
+pub unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> Values<__m512, V> {
     let bias = &p.bias[group..group + OUTPUTS];
     let size = p.pairs() * OUTPUTS;
     let weights = &p.weight[group / OUTPUTS * size..][..size];
     // SAFETY: the caller's promise; all sums are set.
     unsafe {
         // Zeros, to be overwritten, would become a call that fills memory.
-        let mut start = MaybeUninit::<Values<V>>::uninit();
+        let mut start = MaybeUninit::<Values<__m512, V>>::uninit();
         for o in 0..OUTPUTS {
             for v in 0..V {
                 start.as_mut_ptr().cast::<__m512>().add(o * V + v).write(_mm512_set1_ps(bias[o]));

@@ -4,10 +4,10 @@
 
 use std::arch::x86_64::*;
 
-use super::BfloatConv;
 use super::avx512::{round, sums};
+use super::{BfloatConv, LANES};
 use crate::backend::cpu::kernels::dynamic::{DynamicFilter, group};
-use crate::backend::cpu::kernels::narrow::{LANES, OUTPUTS, WIDE};
+use crate::backend::cpu::kernels::narrow::{OUTPUTS, WIDE};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx512, GROUP};
 

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use super::conv::After;
 use super::dynamic::DynamicFilter;
-use super::narrow::{LANES, OUTPUTS, WIDE, check};
+use super::narrow::{OUTPUTS, WIDE, check};
 use crate::backend::cpu::dispatch::{Isa, Level};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::MAX_LANES;
@@ -28,6 +28,9 @@ use crate::network::Conv;
 const TILE: usize = 16;
 /// Tiles of outputs, and vectors of pixels, that tiles compute together.
 const SQUARE: usize = 2;
+
+/// Pixels of a vector.
+const LANES: usize = 16;
 
 /// Weights in the order in which vectors or tiles read them.
 #[derive(Clone, Debug)]

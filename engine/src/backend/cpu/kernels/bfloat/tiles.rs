@@ -6,9 +6,8 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx512::side_by_side;
-use super::{BfloatConv, SQUARE, steps};
+use super::{BfloatConv, LANES, SQUARE, steps};
 use crate::backend::cpu::kernels::conv::{After, store};
-use crate::backend::cpu::kernels::narrow::LANES;
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx512, GROUP};
 use crate::backend::cpu::tiles::{self, ROW, ROWS, Shape, TILE};

@@ -6,7 +6,7 @@
 //! (`narrow`). Bound: with few outputs what goes before and after the multiply-adds.
 
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+mod vnni;
 
 use std::ops::Range;
 
@@ -102,7 +102,12 @@ pub fn conv(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: all sizes have been compared, and there is a proof of the instructions.
         Level::Avx512(proof) if proof.vnni() => unsafe {
-            avx512::row(proof, (taps, range), p, after, scratch.as_mut_ptr().cast(), out);
+            vnni::avx512(proof, (taps, range), p, after, scratch.as_mut_ptr(), out);
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx2(proof) if proof.vnni() => unsafe {
+            vnni::avx2(proof, (taps, range), p, after, scratch.as_mut_ptr(), out);
         },
         _ => panic!("{} has no products of bytes", isa.name()),
     }
