@@ -11,35 +11,27 @@ use crate::backend::cpu::kernels::narrow::{self, Narrow, OUTPUTS, Values};
 use crate::backend::cpu::line::Taps;
 use crate::backend::cpu::simd::{Avx2, Avx512, Bytes, GROUP};
 
-/// # Safety
-/// What [`super::conv`] checks; there is VNNI.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-pub unsafe fn avx512(
-    s: Avx512,
-    pixels: (Taps<'_>, Range<usize>),
-    p: &ByteConv,
-    after: After<'_>,
-    room: *mut f32,
-    out: &mut [f32],
-) {
-    // SAFETY: the caller's promise.
-    unsafe { narrow::row(s, pixels, p, after, room.cast(), out) }
+/// [`narrow::row`] on an instruction set.
+macro_rules! row {
+    ($name:ident, $isa:ty, $features:literal) => {
+        /// # Safety
+        /// What [`super::conv`] checks; there is VNNI.
+        #[target_feature(enable = $features)]
+        pub unsafe fn $name(
+            s: $isa,
+            pixels: (Taps<'_>, Range<usize>),
+            p: &ByteConv,
+            after: After<'_>,
+            room: *mut f32,
+            out: &mut [f32],
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { narrow::row(s, pixels, p, after, room.cast(), out) }
+        }
+    };
 }
-
-/// # Safety
-/// What [`super::conv`] checks; there is AVX-VNNI.
-#[target_feature(enable = "avx2,fma,avxvnni")]
-pub unsafe fn avx2(
-    s: Avx2,
-    pixels: (Taps<'_>, Range<usize>),
-    p: &ByteConv,
-    after: After<'_>,
-    room: *mut f32,
-    out: &mut [f32],
-) {
-    // SAFETY: the caller's promise.
-    unsafe { narrow::row(s, pixels, p, after, room.cast(), out) }
-}
+row!(avx512, Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma");
+row!(avx2, Avx2, "avx2,fma,avxvnni");
 
 impl<S: Bytes> Narrow<S> for ByteConv {
     type Pixels = S::B;
