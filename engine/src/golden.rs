@@ -28,8 +28,8 @@ impl Tolerance {
     /// The bound of a case that is computed in those numbers. `family` is the network's, or `op`.
     ///
     /// Seen in bf16 were 1.3e-2 and 52 dB, of luma 4.3e-3 and 60 dB, of operators 3.3e-3; in int8 4.7e-2 and 40 dB, of operators
-    /// 1.3e-2. Luma's vectors have no `activations`, so that int8 is refused. In f16 one hash code of DLSN that flips moves every later token of its round, so that only the PSNR can be
-    /// bounded.
+    /// 1.3e-2. Luma's vectors have no `activations`, so that int8 is refused. In f16 one hash code of DLSN that flips moves every
+    /// later token of its round, so that only the PSNR can be bounded.
     fn of(backend: BackendKind, precision: Precision, family: &str) -> Self {
         let half = precision == Precision::F16 || backend == BackendKind::Cuda && precision == Precision::Auto;
         let (max_error, psnr) = match (backend, precision, family) {

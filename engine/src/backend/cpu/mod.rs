@@ -313,7 +313,7 @@ fn has_eight_bits(input: &VideoInfo) -> bool {
     input.format.bits() == 8
 }
 
-/// The fastest numbers, of those that help, that were measured to be as good: of luma networks integers are, else bf16.
+/// The fastest numbers of those that help and were measured to be as good. Of luma networks integers go first, of others bf16.
 fn fastest(network: &Network, (bfloats, integers): (bool, bool)) -> Numbers {
     let bfloats = (bfloats && network.bfloats_are_as_good()).then_some(Numbers::Bfloats);
     let integers = (integers && network.integers_are_as_good()).then_some(Numbers::Integers);

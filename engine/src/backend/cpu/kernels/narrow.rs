@@ -1,6 +1,8 @@
 //! 1x1 convolutions that round what they read: some pixels of all channels, which stay in the first-level cache over all output
 //! channels. Tile: 8 output channels by 3 vectors of pixels.
 
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "no other processor has such products here"))]
+
 use std::ops::Range;
 
 use super::conv::{After, check_after, store};

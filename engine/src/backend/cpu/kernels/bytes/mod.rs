@@ -5,6 +5,8 @@
 //! rounded, four channels of a pixel side by side, and stay in the first-level cache over all output channels
 //! (`narrow`). Bound: with few outputs what goes before and after the multiply-adds.
 
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "no other processor has such products here"))]
+
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
