@@ -2,7 +2,8 @@
 
 Luma: the donor's channels are carried through the first channels of the larger network. No
 feature is negative, so layers the donor lacks pass them on unchanged by a kernel of one tap. All
-other channels start at random and reach the result only as training finds a use for them.
+other channels start at random and reach the result only as training finds a use for them. SDAN gets
+blocks more (`deepen`), DLGSANet groups (`lengthen`), which do nothing at first.
 """
 
 import torch
@@ -50,3 +51,20 @@ def deepen(state, channels):
     """
     fuse = state["fuse.weight"]
     return state | {"fuse.weight": F.pad(fuse, (0, 0, 0, 0, 0, channels - fuse.shape[1]))}
+
+
+def lengthen(model, donor):
+    """Weights of the DLGSANet `donor` for `model`, which has more groups.
+
+    The new ones hand on what they get, for their last convolutions are zero.
+    """
+    old, new = (len(m.deep_feature_extraction) - 1 for m in (donor, model))
+    last = f"deep_feature_extraction.{old}."
+    state = {n.replace(last, f"deep_feature_extraction.{new}."): t
+             for n, t in donor.state_dict().items()}
+    for group in range(old, new):
+        body = model.deep_feature_extraction[group].body
+        for name, tensor in body[-1].state_dict().items():
+            place = f"deep_feature_extraction.{group}.body.{len(body) - 1}.{name}"
+            state[place] = torch.zeros_like(tensor)
+    return state

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 import fold
-from grow import deepen, grow
-from networks import Luma, Sdan, build
+from grow import deepen, grow, lengthen
+from networks import Dlgsanet, Luma, Sdan, build
 from quick import quicken
 from recolour import to_luma
 from soap import Soap
@@ -173,7 +173,9 @@ def optimiser(name, parameters, rate):
 
 def adopt(model, path):
     """Starts `model` from another network: of another scale or of colours, or a smaller one."""
-    donor = load_network(path)[0]
+    donor, metadata = load_network(path)
+    if type(donor) is not type(model):
+        raise SystemExit(f"{path} is of the family {metadata['network']}, which is not the network's")
     if isinstance(model, Luma) and donor.head.out_channels < model.head.out_channels:
         return grow(model, donor)
     own, theirs = model.state_dict(), donor.state_dict()
@@ -181,6 +183,10 @@ def adopt(model, path):
         theirs = to_luma(theirs)
     if isinstance(model, Sdan) and len(donor.blocks) < len(model.blocks):
         theirs = deepen(theirs, model.fuse.in_channels)
+    if isinstance(model, Dlgsanet):
+        theirs = lengthen(model, donor)
+    if foreign := theirs.keys() - own.keys():
+        raise SystemExit(f"{path} is of a larger network: it has {min(foreign)}")
     # All but the tail has the same shape at every scale.
     own.update({n: t for n, t in theirs.items() if own[n].shape == t.shape})
     model.load_state_dict(own)

@@ -22,7 +22,7 @@ import stream
 import train
 import trainer as trainer_module
 import weights
-from grow import deepen, grow
+from grow import deepen, grow, lengthen
 from networks import PRESETS, Luma, build, build_preset, parameters
 from networks.dlsn import make_rotations
 from recolour import to_luma
@@ -186,6 +186,20 @@ def test_deeper_network_repeats_the_shallower():
     x = torch.rand(1, 3, 9, 8)
     deep.load_state_dict(deep.state_dict() | deepen(shallow.state_dict(), deep.fuse.in_channels))
     torch.testing.assert_close(deep(x), shallow(x))
+
+
+def test_longer_network_repeats_the_shorter():
+    short, long = build_preset("dlgsanet-tiny", 2).eval(), build_preset("dlgsanet-light", 2).eval()
+    x = torch.rand(1, 3, 9, 8)
+    long.load_state_dict(long.state_dict() | lengthen(long, short))
+    torch.testing.assert_close(long(x), short(x))
+
+
+def test_network_of_another_kind_is_no_start(tmp_path):
+    path = tmp_path / "luma.safetensors"
+    weights.save(path, build_preset("luma-s", 2).state_dict(), *parameters("luma-s", 2), 2)
+    with pytest.raises(SystemExit, match="of the family luma"):
+        trainer_module.adopt(build_preset("sdan-small", 2), path)
 
 
 def test_network_of_y_repeats_that_of_colours_on_grey():
