@@ -72,12 +72,13 @@ impl Muxer {
             streams.push(Track { from, last: None, converter });
         }
         streams::copy_container(&mut output, input)?;
+        // The file is open by now: but for a full disk it is the container that refuses, with whatever error it has.
         output.write_header().map_err(|error| match error {
-            Error::InvalidData | Error::Other { errno: EINVAL } => Failure::new(format!(
+            Error::Other { errno: ENOSPC } => unwritable(path, &error),
+            error => Failure::new(format!(
                 "{} cannot hold these streams together: {error}; end the name in .mkv",
                 container.name()
             )),
-            error => unwritable(path, &error),
         })?;
         let strict = !container.flags().contains(flag::Flags::TS_NONSTRICT);
         Ok((Self { output, streams, strict, video, skipped: 0 }, routes))

@@ -97,6 +97,23 @@ fn convolutions_of_any_channels() {
     check_block("conv of three inputs", &Block::Conv(dense(6, 5, 3, Activation::None)), 2, 3);
 }
 
+/// More than the first-level cache holds, a sum behind them.
+#[test]
+fn convolutions_of_many_channels() {
+    for (cin, cout) in [(129, 3), (300, 6)] {
+        let mut network = single(Block::Conv(dense(cin, cout, 1, Activation::Gelu)), cin, 1);
+        let step = |block, inputs: &[usize], output| Step { block, inputs: inputs.to_vec(), output };
+        let second = Block::Conv(dense(cin, cout, 1, Activation::Relu));
+        network.steps.extend([step(second, &[0], 2), step(Block::Add { scale: 0.5 }, &[1, 2], 3)]);
+        (network.output, network.values) = (3, 4);
+        for (height, width) in SIZES {
+            for picture in pictures(cin, height, width) {
+                check(&format!("many {cin} {cout}"), &network, &picture);
+            }
+        }
+    }
+}
+
 #[test]
 fn convolutions_in_blocks_of_rows() {
     for (cin, cout, activation) in [(12, 12, Activation::Gelu), (13, 70, Activation::Relu)] {

@@ -5,9 +5,10 @@
 
 #![expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{load_tile, tiles};
+use super::{load_tile, store_tile, tiles};
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::{Line, Taps};
 use crate::backend::cpu::math::gelu;
@@ -123,6 +124,11 @@ unsafe fn row<S: Simd, const K: usize>(
     tiles!(S::TILES[K / 2], [4, 3, 2, 1], S::LANES, range, |x, N| {
         let at = line.left + x;
         let mut group = 0;
+        if K == 1 && N == S::TILES[0] && taps.len() > MANY {
+            // SAFETY: the caller's promise.
+            unsafe { part_by_part::<S, N>(s, taps, at, p, after, out) };
+            group = groups;
+        }
         while group < groups {
             if S::PAIRS && K == 3 && group + 1 < groups {
                 // SAFETY: the caller's promise.
@@ -142,6 +148,72 @@ unsafe fn row<S: Simd, const K: usize>(
             }
         }
     });
+}
+
+/// Lines whose pixels in a tile the first-level cache holds, over all output channels and beside these.
+const MANY: usize = 128;
+/// Values of the lines that are worked on together where there are more: 12 KiB.
+const PART: usize = 3 * 1024;
+/// The least values of a line in a tile of the most vectors.
+const LEAST_WIDTH: usize = 8;
+
+/// Room for a part.
+#[repr(align(64))]
+struct Part(MaybeUninit<[f32; PART]>);
+
+/// A tile of a 1x1 convolution of [`MANY`] lines and more. Part by part they are put side by side, where all groups of channels
+/// find them: each would else fetch every line, and its page's address, anew (432 lines on a Zen 3: 28 in place of 22 GMAC/s).
+///
+/// # Safety
+/// As for [`tile`]; the output has room for all channels, and what follows has a line for each.
+#[inline(always)]
+unsafe fn part_by_part<S: Simd, const N: usize>(
+    s: S,
+    taps: Taps<'_>,
+    at: usize,
+    p: &PackedConv,
+    after: After<'_>,
+    out: &mut [f32],
+) {
+    const { assert!(N * S::LANES >= LEAST_WIDTH, "there are pointers enough for a part") };
+    let (lines, line, width) = (taps.pointers(), taps.line(), N * S::LANES);
+    let (groups, most) = (p.cout.div_ceil(GROUP), PART / width);
+    let mut part = Part(MaybeUninit::uninit());
+    let room: *mut f32 = part.0.as_mut_ptr().cast();
+    let mut gathered = [room.cast_const(); PART / LEAST_WIDTH];
+    for i in 0..most {
+        gathered[i] = room.wrapping_add(i * width);
+    }
+    for first in (0..lines.len()).step_by(most) {
+        let count = most.min(lines.len() - first);
+        let last = first + count == lines.len();
+        // What comes next is asked for meanwhile.
+        let (next, beside) = if last { (0, width) } else { (first + count, 0) };
+        let share = most.div_ceil(groups);
+        // SAFETY: the caller's promise; `most` lines fit the room; sums of the parts before lie in the output.
+        unsafe {
+            for i in 0..count {
+                let pixels: [S::V; N] = load_tile(s, lines[first + i].add(at));
+                store_tile(s, pixels, room.add(i * width));
+            }
+            for group in 0..groups {
+                for i in next + group * share..lines.len().min(next + most.min((group + 1) * share)) {
+                    s.prefetch::<N>(lines[i].wrapping_add(at + beside));
+                }
+                let channels = group * GROUP..p.cout.min((group + 1) * GROUP);
+                let mut sums = bias(s, p, group);
+                if first > 0 {
+                    for o in 0..channels.len() {
+                        sums[o] = load_tile(s, out.as_ptr().add((channels.start + o) * line.stride + at));
+                    }
+                }
+                let weight = p.weight[(group * lines.len() + first) * GROUP..][..count * GROUP].as_ptr();
+                s.convolve::<1, N>(&gathered[..count], 0, weight, &mut sums);
+                let after = if last { after } else { Activation::None.into() };
+                store(s, sums, after, channels, (line, at), out);
+            }
+        }
+    }
 }
 
 /// Writes a tile of some output channels at `at` of its lines.
@@ -170,9 +242,7 @@ pub(super) unsafe fn store<S: Simd, const N: usize>(
             }
             // The next tile's place: more lines than the processor's own prefetch follows, here and below.
             s.prefetch::<N>(out.wrapping_add(o * line.stride + N * S::LANES));
-            for n in 0..N {
-                s.store(out.add(o * line.stride + n * S::LANES), sums[o][n]);
-            }
+            store_tile(s, sums[o], out.add(o * line.stride));
         }
     }
 }

@@ -33,6 +33,19 @@ unsafe fn load_tile<S: Simd, const N: usize>(s: S, from: *const f32) -> [S::V; N
     v
 }
 
+/// Stores `N` vectors one after the other.
+///
+/// # Safety
+/// `N * S::LANES` values must be writable at `to`.
+#[expect(clippy::needless_range_loop, reason = "an adapter that is not inlined loses the instruction set")]
+#[inline(always)]
+unsafe fn store_tile<S: Simd, const N: usize>(s: S, v: [S::V; N], to: *mut f32) {
+    for n in 0..N {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(to.add(n * S::LANES), v[n]) };
+    }
+}
+
 /// Calls `$body` with the constant `$n`, a number of vectors: the first of those listed that is at most `$most` and of which
 /// so many are left of `$range`; again until nothing is left. `$x` is the first pixel. (A macro, not a function of a closure:
 /// the body has to keep its instruction set.)
