@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use gst::prelude::*;
 use srup_engine::frame::PixelFormat;
 
-use crate::support::{bicubic, caps, harness, noise};
+use crate::support::{bicubic, caps, harness, info, noise, output_caps, watch_errors};
 
 /// Counts the sessions of an element: it logs one line for each.
 fn count_sessions(element: &gst::Element) -> impl Fn() -> usize + use<> {
@@ -117,4 +117,35 @@ fn draining_gives_upstream_all_of_its_buffers_back() {
         std::thread::yield_now();
     }
     assert_eq!(held.load(Ordering::Relaxed), 0);
+}
+
+/// A seek may come just then.
+#[test]
+fn a_flush_while_other_caps_are_told_is_no_want_of_agreement() {
+    let element = bicubic();
+    let error = watch_errors(&element);
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 16, 16);
+    harness.set_src_caps(input.clone());
+    harness.push_and_pull(noise(&input, 0)).unwrap();
+    let upstream = harness.srcpad().unwrap();
+    let seeking = upstream.clone();
+    let kinds = gst::PadProbeType::EVENT_DOWNSTREAM;
+    harness.sinkpad().unwrap().add_probe(kinds, move |_, info| {
+        if !matches!(&info.data, Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Caps) {
+            return gst::PadProbeReturn::Ok;
+        }
+        let seeking = seeking.clone();
+        let told = std::thread::spawn(move || seeking.push_event(gst::event::FlushStart::new())).join();
+        assert!(told.unwrap(), "a flush overtakes");
+        gst::PadProbeReturn::Remove
+    });
+    element.set_property("scale-factor", 3_u32);
+    assert_eq!(harness.push(noise(&input, 1)), Err(gst::FlowError::Flushing));
+    assert_eq!(error(), None);
+    assert!(upstream.push_event(gst::event::FlushStop::new(true)));
+    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    let output = harness.push_and_pull(noise(&input, 2)).unwrap();
+    assert_eq!((output.pts(), info(&output_caps(&element)).width()), (Some(gst::ClockTime::from_mseconds(80)), 48));
 }
