@@ -7,6 +7,7 @@
 
 use std::marker::PhantomData;
 
+use super::memory;
 use super::simd::MAX_LANES;
 
 /// Values of a cache line.
@@ -74,7 +75,11 @@ unsafe impl bytemuck::Pod for Aligned {}
 impl<T: bytemuck::Pod> Buffer<T> {
     /// Zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { lines: vec![Aligned([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, values: PhantomData }
+        let count = (len * size_of::<T>()).div_ceil(64);
+        let mut lines = Vec::with_capacity(count);
+        memory::ask_for_huge_pages(lines.spare_capacity_mut());
+        lines.resize(count, Aligned([0; 64]));
+        Self { lines, len, values: PhantomData }
     }
 
     /// All values.
