@@ -394,6 +394,7 @@ fn bad_input_ends_with_one_line_and_leaves_nothing() {
         ("in.mkv out.mkv --codec nothing", 1, "unknown video encoder 'nothing'"),
         ("in.mkv out.mkv --codec aac", 1, "unknown video encoder 'aac'"),
         ("in.mkv out.webm --model bicubic --codec libx264", 1, "webm cannot hold h264"),
+        ("in.mkv out.y4m --model bicubic", 1, "yuv4mpegpipe cannot hold these streams together"),
         ("in.mkv out.mkv --model bicubic --scale 3", 1, "many encoders want even sizes"),
         ("in.mkv out.mkv --model bicubic --preset nothing", 1, "unknown preset 'nothing': use one of ultrafast"),
         ("in.mkv out.mkv --model bicubic --encoder-option g=nothing", 1, "check --preset"),

@@ -161,7 +161,7 @@ const LEAST_WIDTH: usize = 8;
 #[repr(align(64))]
 struct Part(MaybeUninit<[f32; PART]>);
 
-/// A tile of a 1x1 convolution of [`MANY`] lines and more. Part by part they are put side by side, where all groups of channels
+/// A tile of a 1x1 convolution of more than [`MANY`] lines. Part by part they are put side by side, where all groups of channels
 /// find them: each would else fetch every line, and its page's address, anew (432 lines on a Zen 3: 28 in place of 22 GMAC/s).
 ///
 /// # Safety
