@@ -202,8 +202,9 @@ fn picture() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoolean::builder("reuse")
             .nick("Reuse")
             .blurb(
-                "Take what has not changed since the frame before from its result: held frames, bars, screens cost next \
-                 to nothing, and the picture is the same to the bit. Keeps one frame of upstream's",
+                "Copy what has not changed since the previous frame from its result, bit for bit, so that held frames cost \
+                 next to nothing; with luma-s, luma-m, bicubic and lanczos also unchanged parts of a frame, as bars and \
+                 screens have. Keeps one of upstream's buffers",
             )
             .default_value(true)
             .mutable_playing()
@@ -217,8 +218,8 @@ fn machine() -> Vec<glib::ParamSpec> {
         glib::ParamSpecEnum::builder_with_default("backend", Backend::Auto)
             .nick("Backend")
             .blurb(
-                "Where the network runs. auto never fails for want of a GPU but may be slower than the video; cuda is an \
-                 error where there is no NVIDIA GPU. A change takes effect at the next frame",
+                "Where the network runs. auto uses the CPU if there is no NVIDIA GPU that can run it, which may be too slow \
+                 for real time; cuda is an error then. A change takes effect at the next frame",
             )
             .mutable_playing()
             .build(),
@@ -253,9 +254,9 @@ fn pace() -> Vec<glib::ParamSpec> {
         glib::ParamSpecDouble::builder("target-fps")
             .nick("Target frame rate")
             .blurb(
-                "Frames a second to hold, by taking the best network of the ladder that fits, frame by frame: 0 for none, \
-                 always model; -1 for the rate of the stream. A live frame that would still be late leaves bicubic. A change \
-                 takes effect at the next frame, and holds nothing up unless it is from or to 0",
+                "Frames a second to hold, by taking for each frame the best network of the ladder that fits: 0 for none, \
+                 always model; -1 for the rate of the stream. A live frame that would still be late is made by bicubic. A \
+                 change takes effect at the next frame, and holds nothing up unless it is from or to 0",
             )
             .minimum(-1.0)
             .maximum(MAX_FPS)
@@ -265,18 +266,18 @@ fn pace() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("ladder")
             .nick("Ladder")
             .blurb(
-                "Models that target-fps may take, best first, with commas between: luma-m,luma-s for example. bicubic is \
-                 always the last. Empty for model and the built-in networks that are cheaper, but for those that one still \
-                 cheaper equals",
+                "Models that target-fps may take, best first, separated by commas: luma-m,luma-s for example. bicubic is \
+                 always the last. Empty: model, then built-in networks, each at less than half the cost of the one before \
+                 and better than every cheaper one",
             )
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt::builder("max-in-flight")
             .nick("Frames in flight")
             .blurb(
-                "Frames inside at once; as many frames of latency are reported when live, longer ones where they take \
-                 longer than they are apart and there is no target. 0 for what suits: 2 on the CPU and 3 on a GPU when \
-                 live, else a few more than are computed at once. 1 puts all threads on one frame",
+                "How many frames may be in work at once. A live pipeline reports as many frames of latency, and more where \
+                 a frame takes longer than the frame interval and there is no target. 0 chooses: live, 2 on the CPU and 3 on \
+                 a GPU, else a few more than are computed at once. 1 puts all threads on one frame",
             )
             .minimum(0)
             .maximum(MAX_IN_FLIGHT)
@@ -286,8 +287,8 @@ fn pace() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoolean::builder("qos")
             .nick("Quality of service")
             .blurb(
-                "Drop frames which are too late for downstream before they are computed, with a qos message for each; live \
-                 ones, too, which would have to wait where frames take longer than they are apart and there is no target",
+                "Drop frames that would come too late downstream before computing them, with a qos message for each. \
+                 Without target-fps, a live stream that cannot be kept up with drops frames, too",
             )
             .default_value(true)
             .mutable_playing()
