@@ -6,7 +6,7 @@ mod clip;
 mod degrade;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use srup_examples::picture::Picture;
@@ -132,6 +132,18 @@ fn every_instruction_set_that_is_forced_is_taken_and_makes_the_same_picture() {
     }
     let (float, integer) = found[0];
     assert!(found.iter().all(|(f, i)| (f - float).abs() < 1e-3 && *i == integer), "{found:?}");
+}
+
+#[test]
+fn what_was_measured_is_kept_where_nobody_reads_the_table() {
+    let folder = pictures();
+    let json = folder.path().join("results.json");
+    let mut command = Command::new(example("evaluate"));
+    command.arg(folder.path()).args(["--scale", "2", "--model", "bicubic", "--json"]).arg(&json);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(std::fs::read_to_string(&json).unwrap().contains("bicubic"));
 }
 
 #[test]

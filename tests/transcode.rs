@@ -1,17 +1,18 @@
 //! The example `transcode`, run as users run it, on clips made with FFmpeg: what goes in must come out.
 
+#[path = "transcode/endings.rs"]
+mod endings;
 #[path = "transcode/times.rs"]
 mod times;
 #[path = "transcode/tools.rs"]
 mod tools;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
-use srup_tests::{example, shared};
+use srup_tests::shared;
 use tools::{
     assert_same_colour, assert_same_times, ffmpeg, frames, likeness, listing, number, probe, run, side_data, stream,
     transcode, workshop,
@@ -444,37 +445,6 @@ fn pipes_are_read_and_links_are_followed() {
     assert!(folder.join("link.mkv").is_symlink());
     assert_same_times(&folder.join("in.mkv"), &folder.join("films/old.mkv"));
     assert_eq!(listing(&folder.join("films")), ["old.mkv"]);
-}
-
-#[test]
-fn an_interrupt_leaves_a_playable_file() {
-    let Some(folder) = workshop() else { return };
-    let folder = folder.path();
-    ffmpeg(
-        folder,
-        "-f lavfi -i testsrc2=size=640x360:rate=25:duration=80 -f lavfi -i sine=duration=80 -c:v libx264 -preset ultrafast in.mkv",
-    );
-    let mut child = Command::new(example("transcode"))
-        .args(["in.mkv", "out.mp4", "--model", "bicubic"])
-        .current_dir(folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("frames, ")), "no progress was shown");
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    let rest: Vec<_> = lines.collect();
-    let mut summary = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut summary).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
-    assert!(rest.iter().any(|line| line.starts_with("stopping: ")), "{rest:?}");
-    let count = frames(&folder.join("out.mp4")).len();
-    assert!((1..2000).contains(&count), "{count}");
-    assert!(summary.starts_with(&format!("stopped early: {count} frame")), "{count}: {summary}");
-    assert_eq!(listing(folder), ["in.mkv", "out.mp4"]);
-    ffmpeg(folder, "-xerror -i out.mp4 -f null -");
 }
 
 #[test]

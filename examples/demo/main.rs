@@ -15,7 +15,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use srup_engine::{BackendKind, Builder, Upscaler};
 use srup_examples::picture::Picture;
-use srup_examples::{Ending, Failure, finish, model_help};
+use srup_examples::{Ending, Failure, finish, model_help, print};
 
 use clip::Clip;
 use pipeline::Run;
@@ -74,9 +74,10 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     let clip = Clip::probe(&arguments.input)?;
     let name = clip.path.file_name().unwrap_or_default().to_string_lossy();
     let scan = if clip.interlaced { ", interlaced" } else { "" };
-    println!("{name}: {}x{}{scan}, {} frames; model {}", clip.width, clip.height, clip.frames, arguments.model);
+    let Clip { width, height, frames, .. } = clip;
+    print(format_args!("{name}: {width}x{height}{scan}, {frames} frames; model {}", arguments.model));
 
-    let frames = clip.frames as u64;
+    let frames = frames as u64;
     let runs = [
         stage("1/4 gst-launch-1.0", frames, |bar| pipeline::gstreamer(&clip, arguments, bar))?,
         stage("2/4 transcode", frames, |bar| pipeline::transcode(&clip, arguments, bar))?,
@@ -86,13 +87,13 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
     let measured = stage("4/4 quality", 0, |bar| quality::measure(&clip, &models, bar))?;
 
     let report = report(&runs, &measured);
-    println!("\n{report}");
+    print(format_args!("\n{report}"));
     let file = arguments.file(&clip.path, "report.txt");
     std::fs::write(&file, report)
         .map_err(|e| Failure::new(format_args!("{} cannot be written: {e}", file.display())))?;
-    println!("files:");
+    print("files:");
     for path in runs.iter().map(|run| &run.clip.path).chain(&pictures).chain([&file]) {
-        println!("  {}", path.display());
+        print(format_args!("  {}", path.display()));
     }
     Ok(Ending::Done)
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ffmpeg_next::util::log;
-use srup_examples::{Ending, Failure, finish};
+use srup_examples::{Ending, Failure, finish, print};
 
 use args::Arguments;
 use method::BASELINES;
@@ -41,16 +41,16 @@ fn run(arguments: &Arguments) -> Result<Ending, Failure> {
         measured.what += &format!(", degraded by {degradation}");
     }
     measured.rows.rotate_left(BASELINES.len());
-    println!("{}, backend {}", measured.what, arguments.backend.name());
-    print!("{}", report::table(&measured.rows));
-    if let Some(advice) = &measured.advice {
-        println!("advice: {advice}");
-    }
     if let Some(path) = &arguments.json {
         results::write(path, &(serde_json::to_string_pretty(&measured).map_err(Failure::new)? + "\n"))?;
     }
     if let Some(path) = &arguments.plot {
         results::write(path, &plot::svg(&measured)?)?;
+    }
+    print(format_args!("{}, backend {}", measured.what, arguments.backend.name()));
+    print(report::table(&measured.rows).trim_end());
+    if let Some(advice) = &measured.advice {
+        print(format_args!("advice: {advice}"));
     }
     Ok(Ending::Done)
 }

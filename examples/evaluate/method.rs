@@ -5,8 +5,8 @@ use std::time::Duration;
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 use srup_engine::model::{self, Model};
 use srup_engine::{BackendKind, Builder, Error, Precision, Upscaler};
-use srup_examples::Failure;
 use srup_examples::metrics::{Luma, median};
+use srup_examples::{Failure, tell};
 
 use crate::args::Arguments;
 use crate::degrade::Reduced;
@@ -49,10 +49,12 @@ fn builtin(scale: usize, open: impl Fn(&str) -> Result<Method, Failure>) -> Resu
         Some((name, failure)) => {
             return Err(Failure::new(format_args!("no built-in model can be measured so; {name}: {failure}")));
         }
-        None => eprintln!("note: no built-in model has scale {scale}: plain resampling alone is measured"),
+        None => {
+            tell(format_args!("note: no built-in model has scale {scale}: plain resampling alone is measured"));
+        }
     }
     for (name, failure) in refusals {
-        eprintln!("note: {name} is left out: {failure}");
+        tell(format_args!("note: {name} is left out: {failure}"));
     }
     Ok(methods)
 }

@@ -7,6 +7,7 @@ use clap::Parser;
 use srup_engine::backend::{self, Backend};
 use srup_engine::golden::Golden;
 use srup_engine::{BackendKind, Error, Precision};
+use srup_examples::{print, tell};
 
 const EXAMPLES: &str = "\
 Example:
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
-            eprintln!("error: {e}");
+            tell(format_args!("error: {e}"));
             ExitCode::FAILURE
         }
     }
@@ -62,23 +63,23 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, String> {
     let files = collect(&args.files)?;
     let backend = backend::open(args.backend, args.threads).map_err(|e| e.to_string())?;
-    println!("{} vectors on {}", files.len(), backend.describe());
-    println!("{:<28} {:>10} {:>10} {:>9}", "vector", "max error", "allowed", "PSNR dB");
+    print(format_args!("{} vectors on {}", files.len(), backend.describe()));
+    print(format_args!("{:<28} {:>10} {:>10} {:>9}", "vector", "max error", "allowed", "PSNR dB"));
     let mut failed = 0;
     for file in &files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         match check(file, args, backend.as_ref()) {
             Ok((line, passed)) => {
                 failed += usize::from(!passed);
-                println!("{name:<28} {line} {}", if passed { "ok" } else { "OUT OF TOLERANCE" });
+                print(format_args!("{name:<28} {line} {}", if passed { "ok" } else { "OUT OF TOLERANCE" }));
             }
             Err(e) => {
                 failed += 1;
-                println!("{name:<28} {e}");
+                print(format_args!("{name:<28} {e}"));
             }
         }
     }
-    println!("{} of {} vectors within tolerance", files.len() - failed, files.len());
+    print(format_args!("{} of {} vectors within tolerance", files.len() - failed, files.len()));
     Ok(failed == 0)
 }
 

@@ -1,12 +1,13 @@
 //! How it goes: a line on a terminal, or lines of JSON.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use srup_examples::{print, tell};
 
 /// Time between two lines, on a terminal, as JSON, and elsewhere.
 const TERMINAL: Duration = Duration::from_millis(500);
@@ -121,20 +122,16 @@ impl Screen {
                 bar.set_message(figures.to_string());
                 bar.tick();
             }
-            None if self.json => {
-                let line = serde_json::to_string(figures).unwrap_or_default();
-                // Whoever read it may have gone; the stream goes on.
-                let _ = writeln!(std::io::stdout().lock(), "{line}");
-            }
-            None => eprintln!("{figures}"),
+            None if self.json => print(serde_json::to_string(figures).unwrap_or_default()),
+            None => tell(figures),
         }
     }
 
     /// Tells of an event without breaking the line.
     pub fn tell(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| tell(text)),
+            None => tell(text),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use srup_examples::tell;
+
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// True once the user has asked for the end.
@@ -15,9 +17,9 @@ pub fn listen() {
         if REQUESTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping: the output is being ended; press Ctrl-C again to leave at once");
+        tell("stopping: the output is being ended; press Ctrl-C again to leave at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will not end the output properly: {error}");
+        tell(format_args!("warning: Ctrl-C will not end the output properly: {error}"));
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::tell;
+
 /// Exit code of a program that Ctrl-C or a termination signal stopped: 128 + SIGINT, as shells count.
 const INTERRUPTED: u8 = 130;
 
@@ -47,7 +49,7 @@ pub fn finish(result: Result<Ending, Failure>) -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            tell(format_args!("error: {failure}"));
             ExitCode::FAILURE
         }
     }

@@ -23,7 +23,7 @@ use ffmpeg_next::util::log;
 use srup_examples::video::convert::Shape;
 use srup_examples::video::input::{self, Damage, Item, Source};
 use srup_examples::video::{ffi, formats};
-use srup_examples::{Ending, Failure, finish, trace};
+use srup_examples::{Ending, Failure, finish, print, tell, trace};
 
 use args::Args;
 use encode::{Encoding, Target};
@@ -60,7 +60,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     let (input, output) = upscaling.infos();
     let sizes = format!("{}x{} to {}x{}", input.width, input.height, output.width, output.height);
     let model = upscaling.describe().to_owned();
-    eprintln!("{sizes} {}, {model}, {}", input.format, encoding.describe());
+    tell(format_args!("{sizes} {}, {model}, {}", input.format, encoding.describe()));
 
     let mut progress = Progress::new(source.expected_frames());
     start.push(Item::Frame(first));
@@ -76,7 +76,7 @@ fn run(args: &Args) -> Result<Ending, Failure> {
     let rate = done.frames as f64 / seconds.max(1e-3);
     let word = if stop::requested() { "stopped early" } else { "done" };
     let frames = frames_in_words(done.frames);
-    println!("{word}: {frames} in {seconds:.1} s, {rate:.1} fps, {model}, {}", args.output.display());
+    print(format_args!("{word}: {frames} in {seconds:.1} s, {rate:.1} fps, {model}, {}", args.output.display()));
     Ok(if stop::requested() { Ending::Interrupted } else { Ending::Done })
 }
 
@@ -180,6 +180,6 @@ fn warn_of_damage(args: &Args, damage: &Damage, frames: u64, skipped: usize) {
 
 fn warn(texts: impl IntoIterator<Item = String>) {
     for text in texts {
-        eprintln!("warning: {text}");
+        tell(format_args!("warning: {text}"));
     }
 }

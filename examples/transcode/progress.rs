@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use srup_examples::tell;
 
 /// Time between two plain lines.
 const LINE: Duration = Duration::from_secs(3);
@@ -36,7 +37,7 @@ impl Progress {
             }
             None if done > 0 && self.line.is_none_or(|(time, last)| time.elapsed() >= LINE && last != done) => {
                 self.line = Some((Instant::now(), done));
-                eprintln!("{}", line(done, self.total, self.seconds()));
+                tell(line(done, self.total, self.seconds()));
             }
             None => {}
         }
@@ -44,9 +45,10 @@ impl Progress {
 
     /// Prints a warning without breaking the bar.
     pub fn warn(&self, text: &str) {
+        let tell = || tell(format_args!("warning: {text}"));
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("warning: {text}")),
-            None => eprintln!("warning: {text}"),
+            Some(bar) => bar.suspend(tell),
+            None => tell(),
         }
     }
 

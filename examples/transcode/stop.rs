@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use srup_examples::tell;
+
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -21,7 +23,7 @@ pub fn set_unfinished(path: Option<&Path>) {
 pub fn listen() {
     let handler = || {
         if !REQUESTED.swap(true, Ordering::Relaxed) {
-            eprintln!("stopping: what is done so far will be kept; press Ctrl-C again to throw it away");
+            tell("stopping: what is done so far will be kept; press Ctrl-C again to throw it away");
             return;
         }
         if let Some(path) = UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
@@ -31,6 +33,6 @@ pub fn listen() {
         std::process::exit(130);
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will leave no file: {error}");
+        tell(format_args!("warning: Ctrl-C will leave no file: {error}"));
     }
 }

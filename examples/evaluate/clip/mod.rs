@@ -9,7 +9,7 @@ mod way;
 
 use std::path::Path;
 
-use srup_examples::Failure;
+use srup_examples::{Failure, tell};
 
 use crate::args::Arguments;
 use crate::method::{BASELINES, Method};
@@ -27,8 +27,8 @@ pub fn measure(arguments: &Arguments, path: &Path, methods: &[Method]) -> Result
     let mut pairs = Pairs::open(arguments, path)?;
     let vmaf = Vmaf::find(arguments.ffmpeg.as_deref())?;
     if vmaf.is_none() {
-        eprintln!(
-            "note: VMAF is left out, for no ffmpeg on the path has libvmaf: `make vmaf` fetches one, --ffmpeg names one"
+        tell(
+            "note: VMAF is left out, for no ffmpeg on the path has libvmaf: `make vmaf` fetches one, --ffmpeg names one",
         );
     }
     let mut ways = Vec::with_capacity(methods.len());
@@ -36,7 +36,9 @@ pub fn measure(arguments: &Arguments, path: &Path, methods: &[Method]) -> Result
         // A frame of the clip may need more memory than there is, which was not asked before.
         match method.builder.build(pairs.input()) {
             Ok(upscaler) => ways.push(Way::new(method, upscaler, arguments.scale.into(), vmaf.as_ref())?),
-            Err(error) if method.optional => eprintln!("note: {} is left out: {error}", method.name),
+            Err(error) if method.optional => {
+                tell(format_args!("note: {} is left out: {error}", method.name));
+            }
             Err(error) => return Err(Failure::new(format_args!("{}: {error}", method.name))),
         }
     }
