@@ -23,6 +23,7 @@ pub struct Flight<J: Job> {
     /// For the lane that takes the frame. It alone holds then what tells of the result: if it ends without a word, that is seen.
     place: Mutex<Option<Place<J>>>,
     change: OnceLock<(Reason, usize)>,
+    rung: OnceLock<usize>,
 }
 
 /// Where a frame's result goes, and who is told.
@@ -33,12 +34,22 @@ pub type Teller<J> = Sender<Made<<J as Job>::Target>>;
 
 impl<J: Job> Flight<J> {
     pub fn new(job: Arc<J>, ticket: Ticket, changes: Option<Changes>, place: Place<J>) -> Self {
-        Self { job, ticket, changes, place: Mutex::new(Some(place)), change: OnceLock::new() }
+        Self { job, ticket, changes, place: Mutex::new(Some(place)), change: OnceLock::new(), rung: OnceLock::new() }
     }
 
     /// For the lane that takes the frame.
     pub fn place(&self) -> Option<Place<J>> {
         lock(&self.place).take()
+    }
+
+    /// A lane computes it with that rung.
+    pub fn taken(&self, rung: usize) {
+        let _ = self.rung.set(rung);
+    }
+
+    /// What [`Flight::taken`] was told.
+    pub fn rung(&self) -> Option<usize> {
+        self.rung.get().copied()
     }
 
     /// Why another rung than for the frame before it was chosen for it, and which, whoever makes it in the end.

@@ -189,15 +189,17 @@ impl<J: Job> Scheduler<J> {
             recv(self.order) -> waiting => waiting.ok()?,
         };
         let made = self.await_result(&waiting, &aborted);
+        let done = made.map(|made| self.take_out(waiting.flight, made, asked));
+        // Last: what the next frame gets depends on how this one left.
         self.leave_place();
-        Some(self.take_out(waiting.flight, made?, asked))
+        done
     }
 
     /// The lane's result, or the frame made apart in time. None if aborted.
     fn await_result(&self, waiting: &Waiting<J>, aborted: &Receiver<Infallible>) -> Option<Made<J::Target>> {
         let made = loop {
             // It may move while the frame is inside.
-            let at = lock(&self.shared.desk).pacer.rescue_at(&waiting.flight.ticket);
+            let at = lock(&self.shared.desk).pacer.rescue_at(&waiting.flight.ticket, waiting.flight.rung());
             let asleep = self.shared.now();
             let left = at.map(|at| at.saturating_sub(asleep));
             if left.is_some_and(|left| left.is_zero()) {

@@ -117,6 +117,7 @@ impl<J: Job> Worker<J> {
                 }
                 continue;
             };
+            flight.taken(rung);
             let errand = desk.chain.errand(rung, changes);
             let reused = desk.chain.reused(&errand.work);
             return Some(Order { flight, rung, errand, reused });

@@ -7,6 +7,8 @@
 const RECENT: usize = 32;
 /// Place of the 90th percentile among them in rising order: three frames may be slower.
 const HIGH: usize = 28;
+/// Seconds after which they are forgotten: where little of the picture changes, few frames say anything of the load.
+const MEMORY: f64 = 30.0;
 /// Frames after a switch from which the correction of the new rung is learned.
 const PROBATION: usize = 8;
 /// Slowest over fastest of frames that count as steady; others teach nothing about a rung.
@@ -27,10 +29,14 @@ const LEAST_SHARE: f64 = 0.5;
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
+    at: f64,
     rung: usize,
     /// Measured over calibrated with as many lanes busy.
     ratio: f64,
 }
+
+/// Where nothing was measured: the load is that of the calibration.
+const NONE: Sample = Sample { at: f64::INFINITY, rung: 0, ratio: 1.0 };
 
 /// What is learned about a rung that has just been taken.
 #[derive(Debug)]
@@ -70,7 +76,7 @@ impl Load {
             corrections: vec![1.0; calibrated.len()],
             calibrated: sane(calibrated),
             alone: sane(alone),
-            recent: [Sample { rung: 0, ratio: 1.0 }; RECENT],
+            recent: [NONE; RECENT],
             seen: 0,
             proof: (lanes + 2).min(RECENT),
             lanes: lanes.min(RECENT),
@@ -105,6 +111,7 @@ impl Load {
 
     /// A frame has been computed; `share` of it really, the rest was there already. `crowd`: how full the other lanes were.
     pub(super) fn sample(&mut self, now: f64, rung: usize, seconds: f64, share: f64, crowd: f64) {
+        self.forget(now);
         let usual = self.usual(rung, crowd);
         let computed = if share >= LEAST_SHARE { share.min(1.0) } else { 1.0 };
         let excess = seconds - usual * computed;
@@ -117,8 +124,7 @@ impl Load {
             _ => return,
         };
         let ratio = ratio.clamp(LOAD_RANGE.0, LOAD_RANGE.1);
-        self.forget_corrections(now);
-        self.recent[self.seen % RECENT] = Sample { rung, ratio };
+        self.recent[self.seen % RECENT] = Sample { at: now, rung, ratio };
         self.seen += 1;
         self.learn(rung, ratio);
         self.summarise();
@@ -135,9 +141,9 @@ impl Load {
     }
 
     /// That rung is going to be taken and is known to take so many seconds: what a cheaper one made of the load is forgotten.
-    pub(super) fn renew(&mut self, rung: usize, seconds: f64) {
+    pub(super) fn renew(&mut self, now: f64, rung: usize, seconds: f64) {
         let ratio = (seconds / self.calibrated[rung]).clamp(LOAD_RANGE.0, LOAD_RANGE.1);
-        self.recent = [Sample { rung, ratio }; RECENT];
+        self.recent = [Sample { at: now, rung, ratio }; RECENT];
         self.summarise();
     }
 
@@ -163,6 +169,20 @@ impl Load {
 
     fn load_of(&self, sample: Sample) -> f64 {
         sample.ratio / self.corrections[sample.rung]
+    }
+
+    /// Lets go of what is too old to say anything of now.
+    fn forget(&mut self, now: f64) {
+        let mut forgotten = false;
+        for sample in &mut self.recent {
+            if now - sample.at > MEMORY {
+                (*sample, forgotten) = (NONE, true);
+            }
+        }
+        if forgotten {
+            self.summarise();
+        }
+        self.forget_corrections(now);
     }
 
     fn forget_corrections(&mut self, now: f64) {

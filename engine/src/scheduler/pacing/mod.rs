@@ -195,7 +195,7 @@ impl Pacer {
         let rung = self.switching.rung();
         if change.is_some_and(|c| c != Reason::Start) {
             if let Some(proof) = self.probes.proof(now).filter(|proof| proof.rung == rung) {
-                self.load.renew(rung, proof.slowest);
+                self.load.renew(now, rung, proof.slowest);
             }
             self.load.switched(rung, self.switching.calm());
             self.switches += 1;
@@ -252,9 +252,13 @@ impl Pacer {
     }
 
     /// When to give up waiting for a lane and make the frame bicubic. None: never. It may move while the frame is inside.
+    ///
+    /// `rung`: the one that a lane computes it with, if one does. The same by the last would only be the same work twice, as
+    /// long as that lane does not hang.
     #[must_use]
-    pub fn rescue_at(&self, ticket: &Ticket) -> Option<Duration> {
-        self.schedule.due(ticket).map(|due| duration(due - self.reserve()))
+    pub fn rescue_at(&self, ticket: &Ticket, rung: Option<usize>) -> Option<Duration> {
+        let reserve = if rung.is_some_and(|rung| rung + 1 == self.rungs) { -self.reserve() } else { self.reserve() };
+        self.schedule.due(ticket).map(|due| duration(due - reserve))
     }
 
     /// Whoever takes frames out waited for something, and went on so much later than it came.

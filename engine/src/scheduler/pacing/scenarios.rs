@@ -311,6 +311,38 @@ fn a_source_that_stutters_and_pauses() {
     }
 }
 
+/// What upstream and the sink say that they may take is waited for by the sink, with the next frames behind it. A window that is
+/// full, and a frame at the door, are then no sign of a machine that is too slow.
+#[test]
+fn a_sink_that_waits_is_not_our_lateness() {
+    for (size, more) in SIZES.into_iter().flat_map(|size| [0.0, 0.5, 0.9, 1.6, 60.0].map(|more| (size, more))) {
+        for source in [Source::Paced { jitter: 0.2, pauses: vec![] }, Source::Stream] {
+            let mut machine = machine(Kind::Live, size);
+            machine.source = source;
+            machine.downstream = Downstream::Clock(size.1 as f64 + more);
+            let run = machine.run();
+            check_order(&machine, &run);
+            let figures = format!("{size:?}, {more} more, {:?}: {:?}", machine.source, run.switches);
+            let missed = run.shown.iter().filter(|f| f.late || f.deadline_bicubic).count();
+            assert_eq!((missed, run.switches.len()), (0, 0), "{figures}");
+            assert!(run.shown.iter().all(|f| f.rung == f.oracle), "{figures}");
+        }
+    }
+}
+
+/// The same when the machine becomes too slow, and fast again.
+#[test]
+fn behind_a_sink_that_waits_load_is_seen() {
+    for (size, more) in SIZES.into_iter().flat_map(|size| [0.0, 0.9, 1.6].map(|more| (size, more))) {
+        let mut machine = machine(Kind::Live, size);
+        machine.downstream = Downstream::Clock(size.1 as f64 + more);
+        machine.load = Box::new(within(20.0, 40.0, 2.0));
+        let run = machine.run();
+        check_order(&machine, &run);
+        check_promises(&format!("shown {more} later"), &machine, &run, &[20.0, 40.0]);
+    }
+}
+
 #[test]
 fn switches_wait_for_a_scene_cut_when_nothing_is_urgent() {
     let mut machine = machine(Kind::Shown, SIZES[1]);

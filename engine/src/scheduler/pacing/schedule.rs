@@ -1,6 +1,7 @@
 //! When frames are due.
 //!
-//! Live, a frame is due at its arrival plus the latency that the element reports. Otherwise frame `n` is due at
+//! Live, a frame is due at its arrival plus the latency that the element reports, and later by as much as downstream takes
+//! frames later than that: a sink waits until what upstream said that it may take is over, too. Otherwise frame `n` is due at
 //! `first output + n x interval`, and that schedule is moved on for the time that others made us wait, never for our own.
 
 use super::Ticket;
@@ -16,6 +17,8 @@ pub(super) struct Schedule {
     window: usize,
     /// A frame and when it is due; none before the first output.
     anchor: Option<(u64, f64)>,
+    /// Live: seconds by which downstream takes frames later than it was promised them.
+    held: f64,
     /// The next frame's number.
     arriving: u64,
     /// Frames accepted and not yet taken out.
@@ -25,12 +28,13 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(interval: Option<f64>, latency: Option<f64>, lanes: usize, window: usize) -> Self {
-        Self { interval, latency, lanes, window, anchor: None, arriving: 0, inside: 0, last_left: 0.0 }
+        Self { interval, latency, lanes, window, anchor: None, held: 0.0, arriving: 0, inside: 0, last_left: 0.0 }
     }
 
     /// Forgets the frames inside, and when frames are due; the next output is the first.
     pub(super) fn restart(&mut self) {
         self.anchor = None;
+        self.held = 0.0;
         self.inside = 0;
         self.last_left = 0.0;
     }
@@ -38,7 +42,7 @@ impl Schedule {
     pub(super) fn due(&self, ticket: &Ticket) -> Option<f64> {
         let interval = self.interval?;
         if let Some(latency) = self.latency {
-            return Some(ticket.came.as_secs_f64() + latency);
+            return Some(ticket.came.as_secs_f64() + latency + self.held);
         }
         let (number, time) = self.anchor?;
         Some(time + (ticket.number as f64 - number as f64) * interval)
@@ -48,7 +52,7 @@ impl Schedule {
     pub(super) fn next_due(&self, now: f64) -> Option<f64> {
         let interval = self.interval?;
         if let Some(latency) = self.latency {
-            return Some(now + latency);
+            return Some(now + latency + self.held);
         }
         let (number, time) = self.anchor?;
         Some(time + (self.arriving as f64 - number as f64) * interval)
@@ -74,19 +78,37 @@ impl Schedule {
 
     /// A frame leaves that was asked for at `asked`; gives how late it is, in seconds, below 0 in time.
     pub(super) fn left(&mut self, now: f64, ticket: &Ticket, asked: f64) -> f64 {
-        if let (Some(due), Some((_, time))) = (self.due(ticket), self.anchor.as_mut()) {
-            // Downstream took the time from the last output, or from when this one was due, until it asked.
-            let held = asked > self.last_left + HANDOVER;
-            let ours = due.max(self.last_left);
-            *time += if held { (asked.min(now) + HANDOVER - ours).max(0.0) } else { 0.0 };
-        }
+        // When downstream can have it at the soonest, if it took its time over the frame before.
+        let ready = (asked > self.last_left + HANDOVER).then(|| asked.min(now) + HANDOVER);
+        let due = match self.latency {
+            Some(latency) => self.live_due(now, ticket.came.as_secs_f64() + latency, ready),
+            None => self.filed_due(now, ticket, ready),
+        };
         self.inside = self.inside.saturating_sub(1);
         self.last_left = now;
-        let first = self.anchor.is_none();
-        if first {
-            self.anchor = Some((ticket.number, now));
+        self.interval.map_or(f64::NEG_INFINITY, |_| now - due)
+    }
+
+    /// When a live frame was due that was promised for `promised`.
+    fn live_due(&mut self, now: f64, promised: f64, ready: Option<f64>) -> f64 {
+        let due = promised + self.held;
+        self.held = match ready {
+            Some(ready) => (ready - promised).max(0.0),
+            // What downstream once took is over as soon as frames leave earlier again.
+            None => self.held.min((now - promised).max(0.0)),
+        };
+        ready.map_or(due, |ready| due.max(ready))
+    }
+
+    /// When a frame was due that is not live. The schedule moves on by the time that downstream took from the last output, or
+    /// from when this one was due, until it asked.
+    fn filed_due(&mut self, now: f64, ticket: &Ticket, ready: Option<f64>) -> f64 {
+        let last_left = self.last_left;
+        if let (Some(due), Some(ready), Some((_, time))) = (self.due(ticket), ready, self.anchor.as_mut()) {
+            *time += (ready - due.max(last_left)).max(0.0);
         }
-        self.due(ticket).map_or(f64::NEG_INFINITY, |due| now - due)
+        let (number, time) = *self.anchor.get_or_insert((ticket.number, now));
+        time + (ticket.number as f64 - number as f64) * self.interval.unwrap_or_default()
     }
 
     /// A frame leaves without a picture.
@@ -107,7 +129,7 @@ impl Schedule {
     /// Without a latency, the next output is the first.
     pub(super) fn set_latency(&mut self, latency: Option<f64>) {
         if self.latency.is_some() != latency.is_some() {
-            self.anchor = None;
+            (self.anchor, self.held) = (None, 0.0);
         }
         self.latency = latency;
     }

@@ -36,6 +36,8 @@ pub(super) enum Source {
     File,
     /// At the target's rate, each later by up to that part of the interval; nothing in the pauses (from, to), in seconds.
     Paced { jitter: f64, pauses: Vec<(f64, f64)> },
+    /// At the target's rate, and those that must wait at the door pile up there, as from a network.
+    Stream,
 }
 
 /// When downstream asks for the next frame.
@@ -45,6 +47,9 @@ pub(super) enum Downstream {
     Ready,
     /// At the target's rate, as a sink that shows frames.
     Shows,
+    /// So long after the last frame was taken up, in intervals, as the sink of a live stream, which knows what latency there
+    /// may be before us, and behind.
+    Clock(f64),
 }
 
 /// What a run is made of. Times in seconds.
@@ -110,7 +115,7 @@ pub(super) struct Run {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Waiting,
-    Computing,
+    Computing(usize),
     Apart,
     Done(usize),
 }
@@ -131,9 +136,11 @@ struct World<'a> {
     now: f64,
     rate: f64,
     next_frame: f64,
-    /// When the frame at the door came.
-    door: Option<f64>,
+    /// When the frame at the door came, and when it was taken up.
+    door: Option<(f64, f64)>,
     inside: VecDeque<(Ticket, State)>,
+    /// When those inside were taken up.
+    taken_up: VecDeque<f64>,
     lanes: Vec<Option<Busy>>,
     /// That lane has just become idle.
     idle: Option<usize>,
@@ -197,6 +204,7 @@ impl Machine {
             next_frame: 0.0,
             door: None,
             inside: VecDeque::with_capacity(self.window),
+            taken_up: VecDeque::with_capacity(self.window),
             lanes: (0..self.lanes).map(|_| None).collect(),
             idle: None,
             asks: 0.0,
@@ -245,7 +253,8 @@ impl World<'_> {
             let took = self.now - job.started;
             if let Some(ticket) = job.ticket {
                 self.pacer.served(time(self.now), &ticket, job.rung, time(took), 1.0);
-                let waiting = self.inside.iter_mut().find(|(t, s)| t.number == ticket.number && *s == State::Computing);
+                let waiting =
+                    self.inside.iter_mut().find(|(t, s)| t.number == ticket.number && *s == State::Computing(job.rung));
                 if let Some((_, state)) = waiting {
                     *state = State::Done(job.rung);
                 }
@@ -269,7 +278,7 @@ impl World<'_> {
                 self.leave(ticket, Left::Rescued(time(took)), self.machine.ladder.len() - 1);
             } else if let State::Done(rung) = state {
                 self.leave(ticket, Left::Lane, rung);
-            } else if state == State::Apart || self.pacer.rescue_at(&ticket).is_some_and(|at| time(self.now) >= at) {
+            } else if state == State::Apart || self.is_overdue(&ticket, state) {
                 let last = self.machine.ladder.len() - 1;
                 let took = self.machine.ladder[last] * self.machine.load_of(last, self.now);
                 self.rescue = Some((self.now + took, took));
@@ -279,6 +288,11 @@ impl World<'_> {
                 return;
             }
         }
+    }
+
+    fn is_overdue(&self, ticket: &Ticket, state: State) -> bool {
+        let rung = if let State::Computing(rung) = state { Some(rung) } else { None };
+        self.pacer.rescue_at(ticket, rung).is_some_and(|at| time(self.now) >= at)
     }
 
     fn leave(&mut self, ticket: Ticket, how: Left, rung: usize) {
@@ -294,31 +308,40 @@ impl World<'_> {
             oracle: self.machine.oracle(self.now),
         });
         self.inside.pop_front();
+        let taken_up = self.taken_up.pop_front().unwrap_or_default();
         self.asks = match self.machine.downstream {
             Downstream::Ready => self.now,
             // Half an interval after the last was asked for at the soonest: a sink that is behind hurries.
             Downstream::Shows => (self.asks.max(self.now - 0.5 / self.rate)) + 1.0 / self.rate,
+            Downstream::Clock(after) => self.now.max(taken_up + after / self.rate),
         };
     }
 
     fn accept(&mut self) {
         loop {
             if self.door.is_none() && self.now >= self.next_frame {
-                self.door = Some(self.now);
-                self.next_frame = self.frame_after(self.now);
+                let interval = 1.0 / self.rate;
+                let slot = if matches!(self.machine.source, Source::Stream) { self.next_frame } else { self.now };
+                self.door = Some((self.now, (slot / interval + 1e-9).floor() * interval));
+                self.next_frame = self.frame_after(slot);
             }
-            let Some(came) = self.door.filter(|_| self.inside.len() < self.machine.window) else { return };
+            let Some((came, taken_up)) = self.door.filter(|_| self.inside.len() < self.machine.window) else { return };
             self.door = None;
             let cut = self.run.accepted % self.machine.scene == self.machine.scene - 1;
             self.run.accepted += 1;
             self.inside.push_back((self.pacer.arrived(time(came), cut), State::Waiting));
+            self.taken_up.push_back(taken_up);
             self.run.most_inside = self.run.most_inside.max(self.inside.len());
         }
     }
 
     fn frame_after(&mut self, now: f64) -> f64 {
-        let Source::Paced { jitter, pauses } = &self.machine.source else { return now };
         let interval = 1.0 / self.rate;
+        let (jitter, pauses): (f64, &[_]) = match &self.machine.source {
+            Source::File => return now,
+            Source::Stream => (0.0, &[]),
+            Source::Paced { jitter, pauses } => (*jitter, pauses),
+        };
         let slot = ((now / interval + 1e-9).floor() + 1.0) * interval;
         let slot = pauses.iter().find(|(from, to)| (*from..*to).contains(&slot)).map_or(slot, |pause| pause.1);
         slot + self.random.next() * jitter.min(0.99) * interval
@@ -335,7 +358,7 @@ impl World<'_> {
                 self.inside[place].1 = State::Apart;
                 continue;
             };
-            self.inside[place].1 = State::Computing;
+            self.inside[place].1 = State::Computing(rung);
             self.lanes[lane] = Some(self.busy(Some(ticket), rung));
         }
     }

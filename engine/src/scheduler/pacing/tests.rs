@@ -89,7 +89,7 @@ fn without_a_target_every_frame_gets_the_best_rung() {
         assert_eq!(outcome, Outcome { late: false, deadline_bicubic: false });
     }
     let ticket = pacer.arrived(ms(9000), false);
-    assert_eq!(pacer.rescue_at(&ticket), None);
+    assert_eq!(pacer.rescue_at(&ticket, None), None);
 }
 
 #[test]
@@ -97,12 +97,37 @@ fn live_frames_are_due_at_their_arrival_plus_the_latency() {
     let mut pacer = Pacer::new(live());
     let ticket = pacer.arrived(ms(7), false);
     // 1.5 x 2 ms to make it, and 1 ms to wake.
-    assert_eq!(pacer.rescue_at(&ticket), Some(ms(107 - 4)));
+    assert_eq!(pacer.rescue_at(&ticket, None), Some(ms(107 - 4)));
     pacer.choose(ms(7), &ticket, 0);
     assert!(!pacer.left(ms(107), &ticket, ms(7), Left::Lane).late);
     let ticket = pacer.arrived(ms(47), false);
     pacer.choose(ms(47), &ticket, 0);
     assert!(pacer.left(ms(148), &ticket, ms(108), Left::Lane).late);
+}
+
+#[test]
+fn live_frames_that_downstream_takes_later_are_due_later() {
+    let mut pacer = Pacer::new(live());
+    let tickets: Vec<_> = (0..5).map(|n| pacer.arrived(ms(n * 40), false)).collect();
+    assert!(!pacer.left(ms(30), &tickets[0], ms(0), Left::Lane).late);
+    // Promised for 140; the sink held the one before until 200, and needs a millisecond.
+    assert!(!pacer.left(ms(201), &tickets[1], ms(200), Left::Lane).late);
+    assert_eq!(pacer.rescue_at(&tickets[2], None), Some(ms(180 + 61 - 4)));
+    assert!(pacer.left(ms(250), &tickets[2], ms(240), Left::Lane).late, "asked for at 240, and not ready");
+    // At once after it, and early: nobody holds anything any more.
+    assert!(!pacer.left(ms(251), &tickets[3], ms(250), Left::Lane).late);
+    assert_eq!(pacer.rescue_at(&tickets[4], None), Some(ms(260 + 31 - 4)));
+    assert!(!pacer.left(ms(252), &tickets[4], ms(251), Left::Lane).late);
+    let next = pacer.arrived(ms(300), false);
+    assert_eq!(pacer.rescue_at(&next, None), Some(ms(400 - 4)));
+}
+
+#[test]
+fn what_a_lane_makes_by_the_last_rung_is_not_made_twice() {
+    let mut pacer = Pacer::new(live());
+    let ticket = pacer.arrived(ms(0), false);
+    assert_eq!(pacer.rescue_at(&ticket, Some(1)), Some(ms(100 - 4)));
+    assert_eq!(pacer.rescue_at(&ticket, Some(2)), Some(ms(100 + 4)), "but for a lane that hangs");
 }
 
 #[test]
@@ -112,7 +137,7 @@ fn rescues_are_begun_as_early_as_they_take() {
     let outcome = pacer.left(ms(100), &ticket, ms(0), Left::Rescued(ms(20)));
     assert_eq!(outcome, Outcome { late: false, deadline_bicubic: true });
     let next = pacer.arrived(ms(100), false);
-    assert_eq!(pacer.rescue_at(&next), Some(ms(200 - 31)));
+    assert_eq!(pacer.rescue_at(&next, None), Some(ms(200 - 31)));
 }
 
 #[test]
@@ -122,21 +147,21 @@ fn rescues_are_begun_earlier_where_threads_wake_late() {
     // Three in sixty-four may be later than what is reckoned with.
     for (late, reserve) in [(3, 4), (3, 4), (3, 4), (3, 6), (2, 6), (9, 6), (9, 6), (9, 6), (9, 8)] {
         pacer.woke(ms(late));
-        assert_eq!(pacer.rescue_at(&ticket), Some(ms(100 - reserve)), "{late}");
+        assert_eq!(pacer.rescue_at(&ticket, None), Some(ms(100 - reserve)), "{late}");
     }
     for _ in 0..64 {
         pacer.woke(Duration::ZERO);
     }
-    assert_eq!(pacer.rescue_at(&ticket), Some(ms(96)), "it is forgotten");
+    assert_eq!(pacer.rescue_at(&ticket, None), Some(ms(96)), "it is forgotten");
 }
 
 #[test]
 fn otherwise_frame_n_is_due_n_intervals_after_the_first_output() {
     let mut pacer = Pacer::new(setup());
     let tickets: Vec<_> = (0..3).map(|_| pacer.arrived(ms(0), false)).collect();
-    assert!(tickets.iter().all(|t| pacer.rescue_at(t).is_none()), "no deadline before the first output");
+    assert!(tickets.iter().all(|t| pacer.rescue_at(t, None).is_none()), "no deadline before the first output");
     assert!(!pacer.left(ms(500), &tickets[0], ms(0), Left::Lane).late);
-    assert_eq!(pacer.rescue_at(&tickets[2]), Some(ms(580 - 4)));
+    assert_eq!(pacer.rescue_at(&tickets[2], None), Some(ms(580 - 4)));
     assert!(!pacer.left(ms(540), &tickets[1], ms(500), Left::Lane).late);
     assert!(pacer.left(ms(581), &tickets[2], ms(540), Left::Lane).late);
 }
@@ -147,15 +172,15 @@ fn a_source_that_starves_us_moves_the_schedule_on_and_we_do_not() {
     frame(&mut pacer, ms(0), ms(30));
     // Nobody is inside, and it comes after it was due: it gets the three intervals of a full window.
     let starved = pacer.arrived(ms(1000), false);
-    assert_eq!(pacer.rescue_at(&starved), Some(ms(1120 - 4)));
+    assert_eq!(pacer.rescue_at(&starved, None), Some(ms(1120 - 4)));
     // These find the lane busy.
     let next = pacer.arrived(ms(1100), false);
-    assert_eq!(pacer.rescue_at(&next), Some(ms(1160 - 4)));
+    assert_eq!(pacer.rescue_at(&next, None), Some(ms(1160 - 4)));
     pacer.left(ms(1400), &starved, ms(1000), Left::Lane);
     pacer.left(ms(1500), &next, ms(1400), Left::Lane);
     // This one stood at the door while we were full.
     let waited = pacer.arrived(ms(1450), false);
-    assert_eq!(pacer.rescue_at(&waited), Some(ms(1200 - 4)));
+    assert_eq!(pacer.rescue_at(&waited, None), Some(ms(1200 - 4)));
     assert!(pacer.left(ms(1510), &waited, ms(1500), Left::Lane).late);
 }
 
@@ -178,9 +203,9 @@ fn a_new_target_counts_from_the_newest_output() {
     pacer.left(ms(30), &tickets[0], ms(0), Left::Lane);
     pacer.left(ms(60), &tickets[1], ms(30), Left::Lane);
     pacer.set_interval(Some(ms(20)));
-    assert_eq!(pacer.rescue_at(&tickets[2]), Some(ms(70 + 20 - 4)));
+    assert_eq!(pacer.rescue_at(&tickets[2], None), Some(ms(70 + 20 - 4)));
     pacer.restart();
-    assert_eq!(pacer.rescue_at(&tickets[2]), None, "after a seek the next output is the first");
+    assert_eq!(pacer.rescue_at(&tickets[2], None), None, "after a seek the next output is the first");
 }
 
 #[test]
@@ -213,6 +238,23 @@ fn one_slow_frame_in_ten_changes_nothing_and_three_in_a_row_do() {
     // Each frame alone is in time at 70 ms, so the switch is not urgent: it waits for a cut, a second at the longest.
     let later = (4..20).map(|n| frame(&mut pacer, ms(start + n * 200), ms(70)).0).find(|c| c.change.is_some());
     assert_eq!(later, Some(Choice { rung: Some(2), change: Some(Reason::Slower) }));
+}
+
+#[test]
+fn what_a_part_of_a_picture_took_is_forgotten() {
+    let mut pacer = Pacer::new(live());
+    let mut part = |at: u64, service| {
+        let ticket = pacer.arrived(ms(at), false);
+        pacer.choose(ms(at), &ticket, 0);
+        pacer.served(ms(at + 40), &ticket, 1, service, 0.1);
+        pacer.left(ms(at + 40), &ticket, ms(at), Left::Lane);
+        pacer.expected(0)
+    };
+    for n in 0..4 {
+        part(n * 200, ms(45));
+    }
+    assert!(part(25_000, ms(3)) > ms(60), "it is news");
+    assert_eq!(part(31_000, ms(3)), ms(60), "but not for ever: frames as quick as before would never outweigh it");
 }
 
 #[test]
@@ -391,7 +433,9 @@ fn numbers_at_the_edge_of_their_range() {
                 pacer.qos(now, a);
                 pacer.set_interval(Some(b));
                 pacer.set_latency(Some(a));
-                assert!(pacer.rung() < 3 && pacer.rescue_at(&ticket).is_some() && pacer.expected(99) <= Duration::MAX);
+                assert!(
+                    pacer.rung() < 3 && pacer.rescue_at(&ticket, None).is_some() && pacer.expected(99) <= Duration::MAX
+                );
             }
         }
     }
