@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::room;
+
 /// Shares at most. Enough to even out 16 threads; few enough that their buffers and their hand-over cost nothing.
 const MAX_BANDS: usize = 64;
 
@@ -17,7 +19,12 @@ impl Bands {
     /// Bands for `height` rows, with buffers of `values` values.
     pub(super) fn new(height: usize, values: usize) -> Self {
         let rows = height.div_ceil(MAX_BANDS).max(4);
-        Self { rows, buffers: vec![vec![0.0; values]; height.div_ceil(rows)] }
+        Self { rows, buffers: (0..height.div_ceil(rows)).map(|_| room::zeros(values)).collect() }
+    }
+
+    /// Bytes of such bands.
+    pub(super) fn bytes(height: usize, values: usize) -> usize {
+        height.div_ceil(height.div_ceil(MAX_BANDS).max(4)) * room::bytes(values)
     }
 
     /// Rows of a band; the last may have fewer.

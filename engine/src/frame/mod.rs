@@ -7,6 +7,7 @@ mod format;
 mod planes;
 pub(crate) mod region;
 pub mod resample;
+pub(crate) mod room;
 mod simd;
 
 pub use colour::{Affine, Colour, Matrix, Range, Site, Siting};

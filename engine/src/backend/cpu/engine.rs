@@ -11,13 +11,11 @@ use super::kernels::rearrange;
 use super::kernels::windows::{Folded, Matrices, fold, fold_scratch, window_matrices};
 use super::line::{Buffer, Line, TapRoom};
 use super::lower::{FrameKernel, Kernel, Products, Program, RowKernel, StateSpec, Value, Windows};
-use super::memory;
 use super::plan::{Layout, Phase, Place, Source};
 use super::pool::Workers;
 use super::profile::Times;
 use super::segment::{Context, run_band};
 use super::worker::Worker;
-use crate::Error;
 use crate::network::{GlobalLearnableAttention, Network};
 use crate::shared::Shared;
 use crate::tensor::Tensor;
@@ -46,7 +44,6 @@ pub struct WindowState {
 
 /// A network taken apart and laid out for frames of one size. Lanes share it.
 pub struct Prepared {
-    name: String,
     isa: Isa,
     program: Program,
     layout: Layout,
@@ -64,7 +61,7 @@ impl Prepared {
     ) -> Self {
         let program = Program::new(network, height, width, products);
         let layout = Layout::new(&program, threads);
-        Self { name: network.name.clone(), isa, program, layout, height, width }
+        Self { isa, program, layout, height, width }
     }
 
     /// The operations.
@@ -81,20 +78,8 @@ pub struct Room {
 
 impl Room {
     /// For those networks, on the threads of a pool.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if that is more than there is, what the networks keep for themselves included.
-    pub fn new(pool: Arc<ThreadPool>, networks: &[&Prepared]) -> Result<Self, Error> {
-        let threads = pool.current_num_threads();
-        let slots = largest(networks.iter().map(|p| p.layout.slots.as_slice()));
-        let rings = largest(networks.iter().map(|p| p.layout.rings.as_slice()));
-        let values = slots.iter().sum::<usize>() + threads * rings.iter().sum::<usize>();
-        let own: usize = networks.iter().map(|p| state_bytes(&p.program, threads)).sum();
-        // Input and output, which every network of as many colours shares, lie beside the room.
-        let ends = networks.iter().map(|p| ends(&p.program)).max().unwrap_or(0);
-        if let Some(first) = networks.first() {
-            memory::check(&first.name, (first.width, first.height), 4 * (values + ends) + own)?;
-        }
+    pub fn new(pool: Arc<ThreadPool>, networks: &[&Prepared]) -> Self {
+        let (slots, rings) = Self::sizes(networks);
         let programs = || networks.iter().map(|p| &p.program);
         let longest = programs().flat_map(|p| p.values.iter().map(|v| Line::new(v.width, p.reach).stride)).max();
         let workers = Workers::new(pool, || Worker {
@@ -104,17 +89,22 @@ impl Room {
             scratch: Buffer::zeros(programs().map(scratch).max().unwrap_or(0)),
             chunks: programs().filter_map(chunk_room).collect(),
         });
-        Ok(Self { slots: slots.iter().map(|&len| Buffer::zeros(len)).collect(), workers })
+        Self { slots: slots.iter().map(|&len| Buffer::zeros(len)).collect(), workers }
     }
-}
 
-/// Values of a network's input and output.
-fn ends(program: &Program) -> usize {
-    let size = |value: usize| {
-        let Value { channels, height, width, .. } = program.values[value];
-        channels * height * width
-    };
-    size(0) + size(program.output)
+    /// Bytes of one, and of what the networks keep for themselves.
+    pub fn bytes(threads: usize, networks: &[&Prepared]) -> usize {
+        let (slots, rings) = Self::sizes(networks);
+        let values = slots.iter().sum::<usize>() + threads * rings.iter().sum::<usize>();
+        let own: usize = networks.iter().map(|p| state_bytes(&p.program, threads)).sum();
+        size_of::<f32>() * values + own
+    }
+
+    /// Values of the slots, and of the rings of a thread.
+    fn sizes(networks: &[&Prepared]) -> (Vec<usize>, Vec<usize>) {
+        let slots = largest(networks.iter().map(|p| p.layout.slots.as_slice()));
+        (slots, largest(networks.iter().map(|p| p.layout.rings.as_slice())))
+    }
 }
 
 /// The largest of each place.

@@ -106,8 +106,30 @@ impl Lent {
 
 /// A network of one plane that gives its result by rows, in an engine of its own.
 trait RowNetwork: Send + Sync {
+    /// Bytes of what each thread keeps while it computes frames.
+    fn room(&self) -> usize;
+
     /// With what it keeps while it computes frames on the threads of a pool.
     fn start(self: Arc<Self>, pool: Arc<ThreadPool>) -> RowRunner;
+}
+
+/// Frames that memory is asked for.
+struct Frames<'a> {
+    /// Whose, for the error.
+    model: &'a str,
+    height: usize,
+    width: usize,
+    /// Bytes of what lies beside the networks' rooms.
+    beside: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// One alone, beside which its result lies.
+    fn of(network: &'a Network, input: &Tensor) -> Self {
+        let Tensor { height, width, .. } = *input;
+        let beside = size_of::<f32>() * network.channels * network.scale.pow(2) * height * width;
+        Self { model: &network.name, height, width, beside }
+    }
 }
 
 /// Computes a frame.
@@ -183,13 +205,21 @@ impl Cpu {
         }
     }
 
-    /// What computes the networks of a ladder; None stands for resampling.
-    fn engines(&self, ready: Vec<Option<Ready>>) -> Result<Engines, Error> {
-        let programs = ready.iter().flatten().filter_map(|ready| match ready {
-            Ready::Program(prepared) => Some(&**prepared),
-            Ready::Rows(_) => None,
+    /// Refuses networks that need more memory than there is.
+    fn check(&self, frames: &Frames<'_>, ready: &[Option<Ready>]) -> Result<(), Error> {
+        let threads = self.pool.current_num_threads();
+        let rows = ready.iter().flatten().map(|ready| match ready {
+            Ready::Rows(network) => threads * network.room(),
+            Ready::Program(_) => 0,
         });
-        let room = Room::new(self.pool.clone(), &programs.collect::<Vec<_>>())?;
+        let needed = rows.sum::<usize>() + Room::bytes(threads, &programs(ready)) + frames.beside;
+        memory::check(frames.model, (frames.width, frames.height), needed)
+    }
+
+    /// What computes the networks of a ladder; None stands for resampling.
+    fn engines(&self, frames: &Frames<'_>, ready: Vec<Option<Ready>>) -> Result<Engines, Error> {
+        self.check(frames, &ready)?;
+        let room = Room::new(self.pool.clone(), &programs(&ready));
         let rungs = ready.into_iter().map(|ready| {
             ready.map(|ready| match ready {
                 Ready::Program(prepared) => Rung::Program(Engine::new(prepared)),
@@ -198,6 +228,15 @@ impl Cpu {
         });
         Ok(Engines { rungs: rungs.collect(), room })
     }
+}
+
+/// The networks of a ladder that are taken apart.
+fn programs(ready: &[Option<Ready>]) -> Vec<&Prepared> {
+    let programs = ready.iter().flatten().filter_map(|ready| match ready {
+        Ready::Program(prepared) => Some(&**prepared),
+        Ready::Rows(_) => None,
+    });
+    programs.collect()
 }
 
 /// A luma network in integers; None where it has no such form.
@@ -239,15 +278,23 @@ impl Backend for Cpu {
             }
             Model::Resample(_) => Ok(None),
         });
-        let engines = self.engines(ready.collect::<Result<_, Error>>()?)?;
+        let ready = ready.collect::<Result<Vec<_>, Error>>()?;
+        let frames = Frames {
+            model: plan.ladder.first().map_or("", Model::name),
+            height: plan.input.height,
+            width: plan.input.width,
+            beside: HostLane::bytes(plan, |rung| matches!(ready[rung], Some(Ready::Rows(_)))),
+        };
+        let engines = self.engines(&frames, ready)?;
         Ok(Box::new(HostLane::new(plan, Box::new(engines), Some(self.pool.clone()))))
     }
 
     fn run(&self, network: &Network, precision: Precision, input: &Tensor) -> Result<Tensor, Error> {
         let ready = self.prepare(network, (input.height, input.width), self.numbers(network, precision, false)?);
-        let scale = network.scale;
+        let (frames, scale) = (Frames::of(network, input), network.scale);
+        let mut engines = self.engines(&frames, vec![Some(ready)])?;
         let mut output = Tensor::zeros(network.channels, scale * input.height, scale * input.width);
-        self.engines(vec![Some(ready)])?.run(0, input, &mut output)?;
+        engines.run(0, input, &mut output)?;
         Ok(output)
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::dispatch::{Isa, kernel};
 use super::engine::{Engine, Prepared, Room};
 use super::lower::{FrameKernel, Kernel, Op, Program, RowKernel, Then};
-use super::{Cpu, Numbers, Ready};
+use super::{Cpu, Frames, Numbers, Ready};
 use crate::Error;
 use crate::backend::Precision;
 use crate::frame::convert::PlaneRows;
@@ -77,8 +77,10 @@ impl Cpu {
         frames: usize,
     ) -> Result<Profile, Error> {
         let numbers = self.numbers(network, precision, false)?;
-        let (mut costs, seconds) = match self.prepare(network, (input.height, input.width), numbers) {
-            Ready::Program(prepared) => self.program(&prepared, input, frames)?,
+        let ready = self.prepare(network, (input.height, input.width), numbers);
+        self.check(&Frames::of(network, input), &[Some(ready.clone())])?;
+        let (mut costs, seconds) = match ready {
+            Ready::Program(prepared) => self.program(&prepared, input, frames),
             Ready::Rows(rows) => {
                 let mut output = Tensor::zeros(1, network.scale * input.height, network.scale * input.width);
                 let mut run = rows.start(self.pool.clone());
@@ -94,8 +96,8 @@ impl Cpu {
         Ok(Profile { costs, seconds, peak: peak(self.isa) })
     }
 
-    fn program(&self, prepared: &Arc<Prepared>, input: &Tensor, frames: usize) -> Result<(Vec<Cost>, f64), Error> {
-        let mut room = Room::new(self.pool.clone(), &[prepared])?;
+    fn program(&self, prepared: &Arc<Prepared>, input: &Tensor, frames: usize) -> (Vec<Cost>, f64) {
+        let mut room = Room::new(self.pool.clone(), &[prepared]);
         let mut output = Tensor::default();
         Engine::new(prepared.clone()).run(&mut room, input, &mut output);
         let program = prepared.program();
@@ -109,7 +111,7 @@ impl Cpu {
             cost.macs += macs(program, op) as f64;
             cost.seconds += engine.times().map_or(0.0, |times| times.seconds(i)) / frames.max(1) as f64;
         }
-        Ok((costs.into_values().collect(), seconds))
+        (costs.into_values().collect(), seconds)
     }
 }
 

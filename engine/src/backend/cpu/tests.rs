@@ -444,7 +444,8 @@ fn lanes_share_what_is_prepared_for_as_long_as_one_has_it() {
             Ready::Rows(network) => Arc::strong_count(network),
             Ready::Program(prepared) => Arc::strong_count(prepared),
         };
-        let first = cpu.engines(vec![Some(cpu.ready(&network, (8, 8), Numbers::Floats))]).unwrap();
+        let frames = Frames::of(&network, &Tensor::zeros(network.channels, 8, 8));
+        let first = cpu.engines(&frames, vec![Some(cpu.ready(&network, (8, 8), Numbers::Floats))]).unwrap();
         assert_eq!(users(&cpu.ready(&network, (8, 8), Numbers::Floats)), 2, "{}", network.name);
         assert_eq!(users(&cpu.ready(&network, (8, 9), Numbers::Floats)), 1, "another size");
         drop(first);
@@ -457,7 +458,8 @@ fn networks_that_take_turns_in_one_room_give_the_same_as_fresh() {
     let cpu = Cpu::new(2).unwrap();
     let networks: Vec<_> = small_presets().into_iter().map(|preset| Network::random(preset, 2, 9)).collect();
     let ready = networks.iter().map(|network| Some(cpu.prepare(network, (21, 30), Numbers::Floats)));
-    let mut engines = cpu.engines(ready.collect()).unwrap();
+    let frames = Frames { model: "several", height: 21, width: 30, beside: 0 };
+    let mut engines = cpu.engines(&frames, ready.collect()).unwrap();
     for turn in 0..4 {
         for (rung, network) in networks.iter().enumerate() {
             let picture = &pictures(network.channels, 21, 30)[turn];
@@ -516,10 +518,25 @@ fn f16_is_refused_and_so_is_a_frame_beyond_memory() {
     assert!(text.contains("f32"), "{text}");
     let (_, preset) = Preset::named(2).into_iter().find(|(n, _)| *n == "dlsn-light").unwrap();
     let network = Network::random(preset, 2, 1);
-    let prepared = Prepared::new((cpu.isa, Products::Floats), 1, &network, (16_384, 1 << 20));
-    let text = match Room::new(cpu.pool.clone(), &[&prepared]) {
+    let (height, width) = (16_384, 1 << 20);
+    let ready = cpu.prepare(&network, (height, width), Numbers::Floats);
+    let frames = Frames { model: &network.name, height, width, beside: 0 };
+    let text = match cpu.engines(&frames, vec![Some(ready)]) {
         Err(e) => e.to_string(),
         Ok(_) => panic!("no machine has terabytes"),
     };
     assert!(text.contains("dlsn-light") && text.contains("MiB"), "{text}");
+}
+
+/// Its weights are few, but every layer widens the strips of all.
+#[test]
+fn a_luma_network_of_too_many_layers_is_refused() {
+    let network = Network::random(Preset::Luma(Luma { width: 1, depth: 4096, head_skip: false }), 2, 1);
+    // As many threads as no machine has 100 GB for each of.
+    let cpu = Cpu::new(256).unwrap();
+    let text = match cpu.run(&network, Precision::F32, &Tensor::zeros(1, 4, 4)) {
+        Err(e) => e.to_string(),
+        Ok(_) => panic!("no machine has terabytes"),
+    };
+    assert!(text.contains("not enough memory") && text.contains("4x4"), "{text}");
 }

@@ -15,7 +15,7 @@ pub use rows::{LumaRows, PlaneRows, Rows};
 pub use unpack::Unpacker;
 
 use super::resample::Kernel;
-use super::{Family, PixelFormat, VideoInfo};
+use super::{Family, PixelFormat, VideoInfo, room};
 
 /// What a model works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,16 +73,25 @@ pub struct Aside {
 impl Aside {
     /// Room for a frame.
     pub fn new(input: &VideoInfo, domain: Domain) -> Self {
+        Self { planes: Self::sizes(input, domain).map(room::zeros).collect() }
+    }
+
+    /// Bytes of that.
+    pub(crate) fn bytes(input: &VideoInfo, domain: Domain) -> usize {
+        Self::sizes(input, domain).map(room::bytes).sum()
+    }
+
+    /// Values of each plane.
+    fn sizes(input: &VideoInfo, domain: Domain) -> impl Iterator<Item = usize> {
         let luma = input.width * input.height;
         let chroma = input.format.chroma_width(input.width) * input.format.chroma_height(input.height);
         let count = domain.aside(input.format);
-        let is_chroma = |i: usize| match domain {
+        let is_chroma = move |i: usize| match domain {
             Domain::Each(_) => i > 0,
             _ => true,
         };
         let yuv = input.format.family() == Family::Yuv;
-        let planes = (0..count).map(|i| vec![0.0; if yuv && is_chroma(i) { chroma } else { luma }]).collect();
-        Self { planes }
+        (0..count).map(move |i| if yuv && is_chroma(i) { chroma } else { luma })
     }
 }
 

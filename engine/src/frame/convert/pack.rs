@@ -11,7 +11,7 @@ use super::{Aside, Domain, matrices, siting};
 use crate::frame::bands::Bands;
 use crate::frame::resample::{Kernel, Resampler};
 use crate::frame::simd::Isa;
-use crate::frame::{Family, FrameMut, PlaneMut, VideoInfo};
+use crate::frame::{Family, FrameMut, PlaneMut, VideoInfo, room};
 use crate::shared::Shared;
 use crate::tensor::Tensor;
 
@@ -63,23 +63,34 @@ impl Packer {
     /// If format or colour differ.
     pub fn new(input: &VideoInfo, output: &VideoInfo, domain: Domain) -> Self {
         assert_eq!((input.format, input.colour), (output.format, output.colour), "a packer changes only the size");
-        let splits = domain == Domain::Rgb && output.format.family() == Family::Yuv;
-        let chroma = if splits {
+        let chroma = if splits(output, domain) {
             siting::luma_to_chroma(Kernel::Bicubic, output)
         } else {
             siting::chroma(domain.kernel(), input, output)
         };
-        let values = if splits { output.width * output.height } else { 0 };
+        let (wide, scratch) = Self::sizes(input, output, domain);
         Self {
             isa: Isa::detect(),
             info: *output,
             domain,
-            bands: Bands::new(output.height, output.width.max(input.width) + 8 * output.width),
+            bands: Bands::new(output.height, scratch),
             matrix: matrices::from_model(output, domain),
             luma: siting::luma(domain.kernel(), input, output),
             chroma,
-            wide: [vec![0.0; values], vec![0.0; values]],
+            wide: wide.map(room::zeros),
         }
+    }
+
+    /// Bytes of one, but for the tables of the resamplers.
+    pub(crate) fn bytes(input: &VideoInfo, output: &VideoInfo, domain: Domain) -> usize {
+        let (wide, scratch) = Self::sizes(input, output, domain);
+        wide.map(room::bytes).iter().sum::<usize>() + Bands::bytes(output.height, scratch)
+    }
+
+    /// Values of chroma at the resolution of luma, and of a band.
+    fn sizes(input: &VideoInfo, output: &VideoInfo, domain: Domain) -> ([usize; 2], usize) {
+        let wide = if splits(output, domain) { output.width * output.height } else { 0 };
+        ([wide; 2], output.width.max(input.width) + 8 * output.width)
     }
 
     /// Fills the frame from the model's output, `[channels, height, width]` of the domain and frame, and from what went
@@ -281,6 +292,11 @@ impl Packer {
             }
         });
     }
+}
+
+/// Whether Y, U and V are made of the model's RGB.
+fn splits(output: &VideoInfo, domain: Domain) -> bool {
+    domain == Domain::Rgb && output.format.family() == Family::Yuv
 }
 
 /// No limits for [`transform`].

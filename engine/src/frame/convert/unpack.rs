@@ -7,7 +7,7 @@ use super::{Aside, Domain, matrices, siting};
 use crate::frame::bands::Bands;
 use crate::frame::resample::{Kernel, Resampler};
 use crate::frame::simd::Isa;
-use crate::frame::{Family, FrameRef, VideoInfo};
+use crate::frame::{Family, FrameRef, VideoInfo, room};
 use crate::tensor::Tensor;
 
 /// Turns frames of one description into the input of a model. Allocates nothing after it is made.
@@ -26,15 +26,24 @@ pub struct Unpacker {
 impl Unpacker {
     /// For frames of that description.
     pub fn new(input: &VideoInfo, domain: Domain) -> Self {
-        let format = input.format;
         let matrix = matrices::to_model(input, domain);
-        let chroma = (domain == Domain::Rgb && format.family() == Family::Yuv).then(|| {
-            let resampler = siting::chroma_to_luma(Kernel::Bicubic, input);
-            let (width, height) = resampler.input_size();
-            (resampler, [vec![0.0; width * height], vec![0.0; width * height]])
-        });
-        let row = format.chroma_width(input.width) + 3 * input.width;
+        let (chroma, row) = Self::sizes(input, domain);
+        let chroma = chroma.map(|planes| (siting::chroma_to_luma(Kernel::Bicubic, input), planes.map(room::zeros)));
         Self { isa: Isa::detect(), info: *input, domain, bands: Bands::new(input.height, row), matrix, chroma }
+    }
+
+    /// Bytes of one, but for the tables of the resampler.
+    pub(crate) fn bytes(input: &VideoInfo, domain: Domain) -> usize {
+        let (chroma, row) = Self::sizes(input, domain);
+        chroma.into_iter().flatten().map(room::bytes).sum::<usize>() + Bands::bytes(input.height, row)
+    }
+
+    /// Values of chroma, where it is resampled, and of a band.
+    fn sizes(input: &VideoInfo, domain: Domain) -> (Option<[usize; 2]>, usize) {
+        let format = input.format;
+        let width = format.chroma_width(input.width);
+        let resampled = domain == Domain::Rgb && format.family() == Family::Yuv;
+        (resampled.then(|| [width * format.chroma_height(input.height); 2]), width + 3 * input.width)
     }
 
     /// Fills the model's input, `[channels, height, width]` of the domain and frame (empty for [`Domain::Each`]), and

@@ -45,24 +45,56 @@ pub struct Room<N: Number> {
     row: Vec<f32>,
 }
 
-impl<N: Number> Room<N> {
-    pub fn new(chain: &Chain<N>) -> Self {
+/// How large its parts are.
+struct Sizes {
+    /// Of each ring the channels, the phase, the rows of tiles, and all numbers.
+    rings: Vec<(usize, usize, usize, usize)>,
+    /// The most channels of a layer, in and out.
+    channels: (usize, usize),
+    pixels: usize,
+    last: usize,
+    row: usize,
+}
+
+impl Sizes {
+    fn new<N: Number>(chain: &Chain<N>) -> Self {
         let strip = chain.strip();
         let tiles = strip + 2 * chain.halo(0);
         let rings = chain.rings().map(|(channels, depth)| {
             // One slot more for the pixel to the right of the last tile, and one for what is written beyond.
             let phase = (tiles + 2) * channels + SLACK;
-            Ring { rows: Buffer::zeros(depth * TILE * TILE * phase), channels, phase, depth }
+            (channels, phase, depth, depth * TILE * TILE * phase)
         });
         let all = || chain.layers.iter().chain([&chain.tail]);
         let (cin, outputs) = (all().map(|layer| layer.cin).max(), all().map(|layer| layer.outputs).max());
         Self {
             rings: rings.collect(),
-            winograd: winograd::Room::new(cin.unwrap_or(0), outputs.unwrap_or(0)),
-            pixels: vec![0.0; (TILE + 2) * ((tiles + 1) * TILE + 2)],
-            last: vec![0.0; TILE * strip.next_multiple_of(chain.tail.quad) * TILE * chain.tail.outputs],
-            row: vec![0.0; strip * TILE * chain.scale],
+            channels: (cin.unwrap_or(0), outputs.unwrap_or(0)),
+            pixels: (TILE + 2) * ((tiles + 1) * TILE + 2),
+            last: TILE * strip.next_multiple_of(chain.tail.quad) * TILE * chain.tail.outputs,
+            row: strip * TILE * chain.scale,
         }
+    }
+}
+
+impl<N: Number> Room<N> {
+    pub fn new(chain: &Chain<N>) -> Self {
+        let Sizes { rings, channels: (cin, outputs), pixels, last, row } = Sizes::new(chain);
+        let ring = |(channels, phase, depth, len)| Ring { rows: Buffer::zeros(len), channels, phase, depth };
+        Self {
+            rings: rings.into_iter().map(ring).collect(),
+            winograd: winograd::Room::new(cin, outputs),
+            pixels: vec![0.0; pixels],
+            last: vec![0.0; last],
+            row: vec![0.0; row],
+        }
+    }
+
+    /// Bytes of one: many where layers are many, as a strip is that much wider for each.
+    pub fn bytes(chain: &Chain<N>) -> usize {
+        let Sizes { rings, channels: (cin, outputs), pixels, last, row } = Sizes::new(chain);
+        let numbers: usize = rings.iter().map(|&(_, _, _, len)| len).sum();
+        size_of::<N>() * numbers + winograd::Room::<N>::bytes(cin, outputs) + size_of::<f32>() * (pixels + last + row)
     }
 }
 

@@ -137,6 +137,10 @@ impl<N: Number> Chain<N> {
 }
 
 impl<N: Number> RowNetwork for Chain<N> {
+    fn room(&self) -> usize {
+        Room::bytes(self)
+    }
+
     fn start(self: Arc<Self>, pool: Arc<ThreadPool>) -> RowRunner {
         let workers = Workers::new(pool, || Room::new(&self));
         Box::new(move |input: &Tensor, output: &dyn Rows| self.run(&workers, input, output))

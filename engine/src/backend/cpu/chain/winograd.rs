@@ -41,12 +41,25 @@ pub struct Room<N: Number> {
 impl<N: Number> Room<N> {
     /// For layers with at most that many channels in and out.
     pub fn new(cin: usize, outputs: usize) -> Self {
+        let ([spread, turned], [sums, folded]) = Self::sizes(cin, outputs);
         Self {
-            spread: Buffer::zeros(2 * SIDE * BLOCK * cin + SLACK),
-            turned: Buffer::zeros(SIDE * BLOCK * cin + SLACK),
-            sums: Buffer::zeros(SIDE * BLOCK * outputs + SLACK),
-            folded: Buffer::zeros(SIDE * TILE * BLOCK * outputs + SLACK),
+            spread: Buffer::zeros(spread),
+            turned: Buffer::zeros(turned),
+            sums: Buffer::zeros(sums),
+            folded: Buffer::zeros(folded),
         }
+    }
+
+    /// Bytes of one.
+    pub fn bytes(cin: usize, outputs: usize) -> usize {
+        let (numbers, sums) = Self::sizes(cin, outputs);
+        size_of::<N>() * numbers.iter().sum::<usize>() + size_of::<N::Sum>() * sums.iter().sum::<usize>()
+    }
+
+    /// Numbers of the first two buffers, and sums of the others.
+    fn sizes(cin: usize, outputs: usize) -> ([usize; 2], [usize; 2]) {
+        let numbers = [2, 1].map(|rows| rows * SIDE * BLOCK * cin + SLACK);
+        (numbers, [1, TILE].map(|columns| columns * SIDE * BLOCK * outputs + SLACK))
     }
 
     pub(super) fn fits(&self, layer: &Layer<N>) -> bool {

@@ -100,12 +100,24 @@ pub struct Room {
 }
 
 impl Room {
-    pub fn new<N: Number>(network: &Direct<N>) -> Self {
+    /// Pixels of a row, and bytes from one line of a ring to the next.
+    fn row<N: Number>(network: &Direct<N>) -> (usize, usize) {
         let strip = network.strip() + 2 * network.depth();
         // A vector more at the left edge, which is moved to a multiple, one that ends beyond the last pixel, and its neighbour.
         let pixels = MARGIN + strip.next_multiple_of(LANES) + 3 * LANES;
         // An odd number of cache lines: the lines of a pixel fall into different sets of the cache.
-        let plane = (LANE * pixels).next_multiple_of(128) + 64;
+        (pixels, (LANE * pixels).next_multiple_of(128) + 64)
+    }
+
+    /// Bytes of one.
+    pub fn bytes<N: Number>(network: &Direct<N>) -> usize {
+        let (pixels, plane) = Self::row(network);
+        let rows = 3 + network.numbers.block() * N::outputs(&network.tail) + network.scale;
+        network.lines() * plane + size_of::<f32>() * rows * pixels
+    }
+
+    pub fn new<N: Number>(network: &Direct<N>) -> Self {
+        let (pixels, plane) = Self::row(network);
         let ring =
             |lines: usize, depth: usize| Ring { rows: Buffer::zeros(depth * lines * plane), lines, depth, plane };
         Self {

@@ -60,6 +60,12 @@ fn padded(channels: usize) -> usize {
     channels.next_multiple_of(2 * TOGETHER)
 }
 
+/// Pixels of so many lines that take some bytes: a multiple of a vector's, and one vector where layers are so many that not
+/// even one fits.
+fn strip(bytes: usize, lines: usize) -> usize {
+    (bytes / (LANE * lines)).next_multiple_of(LANES).max(LANES)
+}
+
 /// The numbers that layers keep their results in, and how they are computed.
 pub trait Number: Send + Sync + Sized + 'static {
     /// Channels that lie side by side in a lane.
@@ -124,11 +130,15 @@ impl<N: Number> Direct<N> {
         self.skip.as_ref().map(|_| self.layers.len() + self.numbers.block())
     }
 
-    /// The most pixels of a strip's width, a multiple of a vector's.
-    fn strip(&self) -> usize {
+    /// Lines of all rings.
+    fn lines(&self) -> usize {
         let held = self.held().map_or(0, |rows| rows * self.head.outputs() / N::SIDE);
-        let pixel = self.rings().sum::<usize>() * self.seen() + held;
-        (RINGS / (LANE * pixel)).next_multiple_of(LANES)
+        self.rings().sum::<usize>() * self.seen() + held
+    }
+
+    /// The most pixels of a strip's width.
+    fn strip(&self) -> usize {
+        strip(RINGS, self.lines())
     }
 
     /// Computes a frame.
@@ -148,8 +158,22 @@ impl<N: Number> Direct<N> {
 }
 
 impl<N: Number> RowNetwork for Direct<N> {
+    fn room(&self) -> usize {
+        Room::bytes(self)
+    }
+
     fn start(self: Arc<Self>, pool: Arc<ThreadPool>) -> RowRunner {
         let workers = Workers::new(pool, || Room::new(&self));
         Box::new(move |input: &Tensor, output: &dyn Rows| self.run(&workers, input, output))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_of_any_depth_have_pixels() {
+        assert_eq!([strip(RINGS, 100), strip(RINGS, 8192), strip(RINGS, RINGS)], [1312, 16, LANES]);
     }
 }
