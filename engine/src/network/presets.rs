@@ -216,11 +216,11 @@ impl Sdan {
         ])?;
         divides("the number of lka groups", self.lka.len(), "dim", self.dim)?;
         for k in &self.lka {
-            counts(&[("lka dilation", k.dilation)])?;
+            counts(&[("lka square", k.square), ("lka strip", k.strip), ("lka dilation", k.dilation)])?;
             odd("lka square", k.square)?;
             odd("lka strip", k.strip)?;
             let reach = (k.square / 2).max(k.dilation * (k.strip / 2));
-            if k.strip > LIMIT || reach > MAX_REACH {
+            if reach > MAX_REACH {
                 return Err(format!("an lka group looks {reach} pixels far, {MAX_REACH} are allowed"));
             }
         }

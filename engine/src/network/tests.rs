@@ -153,6 +153,23 @@ fn wrong_metadata_say_what_is_wrong() {
 }
 
 #[test]
+fn a_strip_beyond_reason_is_refused_before_it_is_multiplied() {
+    let sdan = |lka: &str| {
+        let json = format!(r#"{{"dim":48,"blocks":2,"steps":2,"distill":16,"lka":[{lka}]}}"#);
+        Preset::parse("sdan", &json).map_err(|e| e.split_once(": ").map_or(String::new(), |(_, what)| what.to_owned()))
+    };
+    assert!(sdan("[3,5,1]").is_ok());
+    for (lka, what) in [
+        (format!("[3,{},4096]", usize::MAX), "lka strip is 18446744073709551615, it must be from 1 to 4096"),
+        (format!("[{},5,1]", usize::MAX), "lka square is 18446744073709551615, it must be from 1 to 4096"),
+        ("[3,4,1]".into(), "lka strip is 4, it must be odd"),
+        ("[3,65,3]".into(), "an lka group looks 96 pixels far, 64 are allowed"),
+    ] {
+        assert_eq!(sdan(&lka).unwrap_err(), what);
+    }
+}
+
+#[test]
 fn a_file_without_metadata_is_recognised_by_its_tensors() {
     let tensor = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec(), vec![0.1; shape.iter().product()]);
     let mut tensors = vec![tensor("head.weight", &[16, 1, 3, 3]), tensor("head.bias", &[16])];
