@@ -421,17 +421,25 @@ fn int8_is_for_luma_networks_whose_layers_are_known() {
 #[test]
 fn what_is_not_a_number_in_a_luma_network_stays_none() {
     let mut network = Network::random(Preset::Luma(Luma { width: 16, depth: 2, head_skip: true }), 2, 5);
-    let convs = network.steps.iter_mut().filter_map(|step| match &mut step.block {
-        Block::Conv(conv) => Some(conv),
-        _ => None,
-    });
-    for conv in convs {
-        conv.weight.fill(f32::MAX);
-    }
-    for isa in Isa::all() {
-        let input = Tensor::from_vec(1, 9, 9, vec![0.5; 81]);
-        let made = Cpu::with_isa(isa, 1).unwrap().run(&network, Precision::F32, &input).unwrap();
-        assert!(made.data.iter().all(|v| !v.is_finite()), "{}", isa.name());
+    let input = Tensor::from_vec(1, 9, 9, vec![0.5; 81]);
+    let is_none = |made: Tensor| made.data.iter().all(|v| !v.is_finite());
+    // Infinite weights in bf16; and finite ones, by which the head's result is infinite and the next layer's no number.
+    for largest in [f32::MAX, 3e38] {
+        let convs = network.steps.iter_mut().filter_map(|step| match &mut step.block {
+            Block::Conv(conv) => Some(conv),
+            _ => None,
+        });
+        for conv in convs {
+            let sign = |i: usize| if largest < f32::MAX && i / 9 % conv.cin % 2 == 1 { -1.0 } else { 1.0 };
+            conv.weight.iter_mut().enumerate().for_each(|(i, w)| *w = sign(i) * largest);
+        }
+        assert!(is_none(reference::run(&network, &input)), "{largest}");
+        for isa in Isa::all_and_amx() {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let made = Cpu::with_isa(isa, 1).unwrap().run(&network, precision, &input).unwrap();
+                assert!(is_none(made), "{} {} {largest}", isa.name(), precision.name());
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The composite blocks of DLGSANet and SDAN, formula by formula.
 
+use super::convolution::relu;
 use super::{channels, concat, conv, depthwise, gelu, zip};
 use crate::network::{DynamicLocalAttention, GatedFfn, LargeKernelAttention, SparseGlobalAttention, StarDistillation};
 use crate::tensor::Tensor;
@@ -104,7 +105,7 @@ fn attend_window(
         let query = unit(first + a);
         for (b, key) in keys.iter().enumerate() {
             let dot: f64 = query.iter().zip(key).map(|(q, k)| q * k).sum();
-            let weight = (temperature * dot).max(0.0);
+            let weight = relu(temperature * dot);
             for (&pixel, v) in pixels.iter().zip(values(2 * c + first + b)) {
                 sums[(first + a) * n + pixel] += weight * v;
             }

@@ -30,10 +30,15 @@ fn erf(x: f64) -> f64 {
     x.signum() * (1.0 - erfc)
 }
 
+/// What is not a number stays none, of which `max` would make 0.
+pub fn relu(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 fn activate(activation: Activation, x: f32) -> f32 {
     match activation {
         Activation::None => x,
-        Activation::Relu => x.max(0.0),
+        Activation::Relu => relu(f64::from(x)) as f32,
         Activation::Gelu => gelu(x),
     }
 }
@@ -136,6 +141,13 @@ mod tests {
         let p = Conv { cin: 1, cout: 1, kernel: 3, weight, bias: vec![0.5], activation: Activation::None };
         let x = Tensor::from_vec(1, 2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(conv(&p, &x).data, [2.5, 3.5, 0.5, 5.5, 6.5, 0.5]);
+    }
+
+    #[test]
+    fn what_is_not_a_number_goes_through_relu() {
+        let p = Conv { cin: 1, cout: 1, kernel: 1, weight: vec![1.0], bias: vec![0.0], activation: Activation::Relu };
+        let made = conv(&p, &Tensor::from_vec(1, 1, 3, vec![f32::NAN, -1.0, 2.0])).data;
+        assert!(made[0].is_nan() && made[1..] == [0.0, 2.0], "{made:?}");
     }
 
     #[test]

@@ -122,14 +122,14 @@ unsafe fn run<E: End>(layer: &Layer, around: Around<'_>, end: &E) {
     unsafe { two_rows(&layer.tiles, layer.bias.len(), around.in_tiles(), around.count, end) }
 }
 
-/// NaN becomes 0.
+/// Of two numbers one of which is none the instruction takes the second: what is not a number stays none.
 ///
 /// # Safety
 /// The instructions are there.
 #[inline(always)]
 unsafe fn relu(sum: __m512) -> __m512 {
     // SAFETY: the caller's promise.
-    unsafe { _mm512_max_ps(sum, _mm512_setzero_ps()) }
+    unsafe { _mm512_max_ps(_mm512_setzero_ps(), sum) }
 }
 
 impl Product for Bfloats {

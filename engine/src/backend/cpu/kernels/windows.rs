@@ -72,7 +72,9 @@ pub fn window_matrices<'a>(
         for (i, v) in matrix.iter_mut().enumerate() {
             let (a, b) = (i / width, i % width);
             let (query, key) = (total[head * width + a], total[p.channels + head * width + b]);
-            *v = (temperature * (total[p.product(head, a, b)] / query / key)).max(0.0);
+            let value = temperature * (total[p.product(head, a, b)] / query / key);
+            // `max` would make 0 of what is not a number.
+            *v = if value < 0.0 { 0.0 } else { value };
         }
     }
 }
@@ -179,6 +181,17 @@ pub fn fold(
 mod tests {
     use super::*;
     use crate::backend::reference;
+
+    #[test]
+    fn of_what_is_not_a_number_no_matrix_is_made() {
+        let p = Correlation { channels: 2, width: 2, columns: Axis::new(1, 1) };
+        let mut row = vec![1.0; p.sums()];
+        row[p.product(0, 0, 0)] = f32::NAN;
+        row[p.product(0, 0, 1)] = -1.0;
+        let (mut total, mut out) = (vec![0.0; p.sums()], vec![0.0; 4]);
+        window_matrices(&p, [row.as_slice()].into_iter(), &[2.0], &mut total, &mut out);
+        assert!(out[0].is_nan() && out[1..] == [0.0, 2.0, 2.0], "{out:?}");
+    }
 
     #[test]
     fn windows_are_those_of_the_reference_and_intervals_cover_the_axis() {
