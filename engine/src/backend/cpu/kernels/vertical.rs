@@ -90,20 +90,22 @@ kernel! {
             assert!(other.len() == p.cout * ROWS && other.line() == line, "what is added has as many lines as comes out");
         }
         let (v, m) = scratch.split_at_mut(PLACES * p.cin * (CHUNK + 1) * S::LANES);
+        // All pointers are of these two: one of a slice that is borrowed again would no longer be good.
+        let (v, m) = (v.as_mut_ptr(), m.as_mut_ptr());
         let mut lines = Vec::with_capacity(p.cin);
         for c in 0..p.cin {
-            lines.push(v[c * (CHUNK + 1) * S::LANES..].as_ptr());
+            lines.push(v.wrapping_add(c * (CHUNK + 1) * S::LANES).cast_const());
         }
         let mut x = 0;
         while x < line.width {
             let count = CHUNK.min((line.width - x).div_ceil(S::LANES));
             // SAFETY: all sizes have been compared.
             unsafe {
-                spread(s, taps, line.left + x, count, v.as_mut_ptr());
+                spread(s, taps, line.left + x, count, v);
                 for first in (0..p.cout).step_by(BLOCK) {
                     let channels = first..(first + BLOCK).min(p.cout);
-                    products(s, p, &lines, channels.clone(), count, m.as_mut_ptr());
-                    finish(s, p, (channels, count), m.as_ptr(), after, line.left + x, line.stride, (out.as_mut_ptr(), rows));
+                    products(s, p, &lines, channels.clone(), count, m);
+                    finish(s, p, (channels, count), m, after, line.left + x, line.stride, (out.as_mut_ptr(), rows));
                 }
             }
             x += count * S::LANES;

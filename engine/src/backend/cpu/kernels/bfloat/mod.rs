@@ -107,7 +107,8 @@ fn steps(pairs: usize) -> (usize, usize) {
 /// Pixels `range` of one row: lines `[cin]` in, `[cout]` out. Up to a vector beyond the range is overwritten.
 ///
 /// # Panics
-/// If lines, scratch or output do not fit, or the instruction set is none of [`Isa::bf16`].
+/// If lines, scratch or output do not fit, the scratch does not begin on a cache line, or the instruction set is none of
+/// [`Isa::bf16`].
 pub fn conv(
     isa: Isa,
     (taps, range): (Taps<'_>, Range<usize>),
@@ -117,6 +118,7 @@ pub fn conv(
     out: &mut [f32],
 ) {
     check((taps, &range), (p.cin, p.cout), after, (scratch, p.scratch()), out);
+    check_alignment(scratch);
     let room = scratch.as_mut_ptr();
     match isa.0 {
         #[cfg(target_arch = "x86_64")]
@@ -135,10 +137,15 @@ pub fn conv(
     }
 }
 
+/// Vectors are stored there as such.
+fn check_alignment(scratch: &[f32]) {
+    assert!(scratch.as_ptr().addr().is_multiple_of(4 * LANES), "the scratch begins on a cache line");
+}
+
 /// The dynamic filter with kernels that are made in bf16.
 ///
 /// # Panics
-/// If the instruction set is none of [`Isa::bf16`].
+/// If the scratch does not begin on a cache line, or the instruction set is none of [`Isa::bf16`].
 pub fn dynamic_filter(
     isa: Isa,
     taps: (Taps<'_>, Taps<'_>),
@@ -146,6 +153,7 @@ pub fn dynamic_filter(
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
+    check_alignment(scratch);
     match isa.0 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the caller has compared all sizes, and there is a proof of the instructions.
@@ -189,6 +197,12 @@ mod tests {
                 assert!((found - truth).abs() < 1e-5, "{cin} {cout} {width} {}: {found}, not {truth}", isa.name());
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "the scratch begins on a cache line")]
+    fn scratch_elsewhere_is_refused() {
+        check_alignment(&Buffer::<f32>::zeros(LANES).as_slice()[1..]);
     }
 
     #[test]
