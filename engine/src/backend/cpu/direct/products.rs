@@ -4,13 +4,22 @@
 //! row of the channels that lie side by side: four in bytes, two in bf16). A ring of L lines a row has L / 4 tiles, which,
 //! moved by a pixel to the left and to the right, hold all that two neighbouring rows of a 3x3 convolution look at, whichever
 //! of the four is the oldest: that the weights know, which are there once for each turn of the ring, with zeros for the row
-//! that is not looked at. So pixels are neither gathered nor copied, and a quarter of the products is of zeros. Sums lie as
-//! vectors of pixels do, one for each output.
+//! that is not looked at. So pixels are neither gathered nor copied, and a quarter of the products is of zeros, but for tiles
+//! that lie in that row as a whole: they are left out. Sums lie as vectors of pixels do, one for each output.
+//!
+//! | tiles | in [`products`] | in [`products_of_kept`] |
+//! | --- | --- | --- |
+//! | 0, 1 | sums of a group, one of each row | the same |
+//! | 2, 3 | those of a second group | weights of the second row: of its first column, kept; of the others |
+//! | 4 | pixels | pixels |
+//! | 5, 6, 7 | weights, in turns | weights of the first row, of each column, kept |
 //!
 //! Bound: products of 16 cycles. A tile of pixels that is moved by one crosses a cache line in every row, which costs 38 cycles
 //! where products of four tiles take 64: hence two rows, and two groups of outputs where a layer has them.
 
-use super::LANES;
+use std::ops::Range;
+
+use super::{LANE, LANES};
 use crate::backend::cpu::line::Buffer;
 use crate::backend::cpu::tiles::{self, ROW, ROWS, Shape, TILE};
 
@@ -20,8 +29,6 @@ pub const BLOCK: usize = 2;
 pub const RING: usize = BLOCK + 2;
 /// Columns of a kernel.
 const COLUMNS: usize = 3;
-/// Bytes of a pixel in a line.
-const LANE: usize = 4;
 /// Sums of a tile.
 const SUMS: usize = ROWS * LANES;
 /// The tile that holds pixels.
@@ -53,6 +60,13 @@ impl TileWeights {
             }
         }
         this
+    }
+
+    /// Tiles of lines that lie in the row which is not looked at: their weights are zeros.
+    fn unseen(&self, turn: usize) -> Range<usize> {
+        let lines = self.depth * ROWS / RING;
+        let first = (turn + RING - 1) % RING * lines;
+        first.div_ceil(ROWS)..(first + lines) / ROWS
     }
 
     fn place(&self, turn: usize, group: usize, column: usize, tile: usize) -> usize {
@@ -216,6 +230,7 @@ unsafe fn groups<const G: usize, E: End>(
 #[inline(always)]
 unsafe fn products<const G: usize, E: End>(weights: &TileWeights, group: usize, source: Source<'_>, pixels: *const u8) {
     let (plane, turns) = (source.plane, [source.turn, (source.turn + 1) % RING]);
+    let unseen = turns.map(|turn| weights.unseen(turn));
     // SAFETY: the caller's promise.
     unsafe {
         tiles::zero::<0>();
@@ -227,15 +242,21 @@ unsafe fn products<const G: usize, E: End>(weights: &TileWeights, group: usize, 
         for column in 0..COLUMNS {
             for tile in 0..weights.depth {
                 tiles::load::<PIXELS>(pixels.add(column * LANE + tile * ROWS * plane), plane);
-                tiles::load::<5>(weights.at(turns[0], group, column, tile), ROW);
-                E::Product::multiply::<0, 5, PIXELS>();
-                tiles::load::<6>(weights.at(turns[1], group, column, tile), ROW);
-                E::Product::multiply::<1, 6, PIXELS>();
-                if G == 2 {
-                    tiles::load::<7>(weights.at(turns[0], group + 1, column, tile), ROW);
-                    E::Product::multiply::<2, 7, PIXELS>();
-                    tiles::load::<5>(weights.at(turns[1], group + 1, column, tile), ROW);
-                    E::Product::multiply::<3, 5, PIXELS>();
+                if !unseen[0].contains(&tile) {
+                    tiles::load::<5>(weights.at(turns[0], group, column, tile), ROW);
+                    E::Product::multiply::<0, 5, PIXELS>();
+                    if G == 2 {
+                        tiles::load::<6>(weights.at(turns[0], group + 1, column, tile), ROW);
+                        E::Product::multiply::<2, 6, PIXELS>();
+                    }
+                }
+                if !unseen[1].contains(&tile) {
+                    tiles::load::<7>(weights.at(turns[1], group, column, tile), ROW);
+                    E::Product::multiply::<1, 7, PIXELS>();
+                    if G == 2 {
+                        tiles::load::<5>(weights.at(turns[1], group + 1, column, tile), ROW);
+                        E::Product::multiply::<3, 5, PIXELS>();
+                    }
                 }
             }
         }
@@ -279,5 +300,132 @@ unsafe fn products_of_kept<E: End>(weights: &TileWeights, group: usize, source: 
         tiles::load::<3>(weights.at(turn, group, 2, 0), ROW);
         E::Product::multiply::<0, 7, PIXELS>();
         E::Product::multiply::<1, 3, PIXELS>();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::marker::PhantomData;
+
+    use half::bf16;
+
+    use super::super::bfloats::Bfloats;
+    use super::super::bytes::Bytes;
+    use super::*;
+    use crate::backend::cpu::simd::Avx512;
+    use crate::backend::cpu::tests::noise;
+    use crate::backend::cpu::tiles::trap;
+
+    /// Two vectors, the second of which is not full.
+    const COUNT: usize = 20;
+    const BLOCKS: usize = COUNT.div_ceil(LANES);
+    /// Pixels of a line.
+    const WIDTH: usize = BLOCKS * LANES + 2;
+
+    /// Keeps sums: `[row][group][block]` of tiles.
+    struct Keep<P>(RefCell<Vec<u8>>, usize, PhantomData<P>);
+
+    impl<P: Product> End for Keep<P> {
+        type Product = P;
+
+        unsafe fn end(&self, row: usize, group: usize, x: usize, from: *const u8) {
+            // SAFETY: so many bytes are the sums of a tile.
+            let sums = unsafe { std::slice::from_raw_parts(from, LANE * SUMS) };
+            let at = ((row * self.1 + group) * BLOCKS + x / LANES) * LANE * SUMS;
+            self.0.borrow_mut()[at..][..LANE * SUMS].copy_from_slice(sums);
+        }
+    }
+
+    /// Two rows from a ring that holds a number of `N` bytes, one of `values`, for every channel and pixel: the sums `[row][cout][COUNT]`.
+    fn sums<P: Product, const N: usize>(
+        weights: &TileWeights,
+        cout: usize,
+        turn: usize,
+        values: &[[u8; N]],
+    ) -> Vec<[u8; LANE]> {
+        let (side, plane) = (LANE / N, LANE * WIDTH);
+        let mut ring = vec![0; values.len() * N];
+        for (i, value) in values.iter().enumerate() {
+            let (channel, pixel) = (i / WIDTH, i % WIDTH);
+            ring[channel / side * plane + pixel * LANE + channel % side * N..][..N].copy_from_slice(value);
+        }
+        let keep =
+            Keep::<P>(vec![0; BLOCK * weights.groups * BLOCKS * LANE * SUMS].into(), weights.groups, PhantomData);
+        let source = Source { ring: &ring, plane, turn };
+        source.check(weights, COUNT);
+        // SAFETY: there are tiles, or a handler for them; the ring is large enough.
+        unsafe { two_rows(weights, cout, source, COUNT, &keep) };
+        let kept = keep.0.into_inner();
+        let at = |i: usize| {
+            let (row, o, x) = (i / COUNT / cout, i / COUNT % cout, i % COUNT);
+            ((row * weights.groups + o / ROWS) * BLOCKS + x / LANES) * SUMS + o % ROWS * LANES + x % LANES
+        };
+        (0..BLOCK * cout * COUNT).map(|i| kept.as_chunks().0[at(i)]).collect()
+    }
+
+    /// The same sums of `[slot][channel][WIDTH]`, one by one.
+    fn truth(weight: &[i32], (cout, channels): (usize, usize), turn: usize, pixels: &[i32]) -> Vec<i32> {
+        let sum = |i: usize| {
+            let (row, o, x) = (i / COUNT / cout, i / COUNT % cout, i % COUNT);
+            let product = |tap: usize| {
+                let (c, y, column) = (tap / 9, tap / 3 % 3, tap % 3);
+                let line = (turn + row + y) % RING * channels + c;
+                weight[o * channels * 9 + tap] * pixels[line * WIDTH + x + column]
+            };
+            (0..channels * 9).map(product).sum()
+        };
+        (0..BLOCK * cout * COUNT).map(sum).collect()
+    }
+
+    #[test]
+    fn two_rows_are_sums_of_products_at_every_turn_of_the_ring() {
+        if Avx512::detect_amx().is_none() {
+            trap::install();
+        }
+        let whole = |len, seed| noise(len, seed).into_iter().map(|v| (3.9 * v) as i32).collect::<Vec<_>>();
+        for (channels, cout) in [(16, 4), (16, 40), (32, 32), (48, 9), (64, 20)] {
+            let weight = whole(cout * channels * 9, 1);
+            let pixels: Vec<_> = whole(RING * channels * WIDTH, 2).into_iter().map(i32::abs).collect();
+            let size = (cout, channels);
+            let bytes = TileWeights::new(&weight.iter().map(|&w| w as i8).collect::<Vec<_>>(), size, channels);
+            let bfloat = |v: i32| bf16::from_f32(v as f32);
+            let bfloats = weight.iter().map(|&w| bfloat(w).to_bits()).collect::<Vec<_>>();
+            let bfloats = TileWeights::new(&bfloats, size, channels);
+            for turn in 0..RING {
+                let truth = truth(&weight, size, turn, &pixels);
+                let name = format!("{channels} to {cout}, turn {turn}");
+                let values: Vec<_> = pixels.iter().map(|&v| [v as u8]).collect();
+                let made = sums::<Bytes, 1>(&bytes, cout, turn, &values).into_iter().map(i32::from_le_bytes);
+                assert!(made.eq(truth.iter().copied()), "bytes, {name}");
+                let mut values: Vec<_> = pixels.iter().map(|&v| bfloat(v).to_le_bytes()).collect();
+                let made =
+                    |values: &[_]| sums::<Bfloats, 2>(&bfloats, cout, turn, values).into_iter().map(f32::from_le_bytes);
+                assert!(made(&values).eq(truth.iter().map(|&v| v as f32)), "bf16, {name}");
+                // Where the row that is not looked at has tiles of its own, it may hold anything.
+                if channels % 32 == 0 {
+                    let row = channels * WIDTH;
+                    values[(turn + 3) % RING * row..][..row].fill(bf16::INFINITY.to_le_bytes());
+                    let first = cout * COUNT;
+                    assert!(made(&values).take(first).eq(truth[..first].iter().map(|&v| v as f32)), "beside, {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_weights_of_zeros_are_left_out() {
+        for (channels, left_out) in [(16, 0), (32, 1), (48, 1), (64, 2)] {
+            let weights = TileWeights::new(&vec![1_u16; channels * 9], (1, channels), channels);
+            for (turn, column) in (0..RING).flat_map(|turn| (0..COLUMNS).map(move |column| (turn, column))) {
+                let is_zero = |&tile: &usize| {
+                    let place = weights.place(turn, 0, column, tile);
+                    weights.tiles.as_slice()[place..][..TILE].iter().all(|&byte| byte == 0)
+                };
+                let zero: Vec<_> = (0..weights.depth).filter(is_zero).collect();
+                assert_eq!(weights.unseen(turn).collect::<Vec<_>>(), zero, "{channels}, turn {turn}");
+                assert_eq!(zero.len(), left_out, "{channels}, turn {turn}");
+            }
+        }
     }
 }
