@@ -84,7 +84,7 @@ pub unsafe fn round<const V: usize>(s: Avx512, taps: Taps<'_>, at: usize, room: 
 pub unsafe fn sums<const V: usize>(p: &BfloatConv, group: usize, room: *const __m512i) -> Values<__m512, V> {
     let bias = &p.bias[group..group + OUTPUTS];
     let size = p.pairs() * OUTPUTS;
-    let weights = &p.weight[group / OUTPUTS * size..][..size];
+    let weights = &p.weight.as_slice()[group / OUTPUTS * size..][..size];
     // SAFETY: the caller's promise; all sums are set.
     unsafe {
         // Zeros, to be overwritten, would become a call that fills memory.

@@ -20,7 +20,7 @@ use super::conv::After;
 use super::dynamic::DynamicFilter;
 use super::narrow::{OUTPUTS, WIDE, check};
 use crate::backend::cpu::dispatch::{Isa, Level};
-use crate::backend::cpu::line::Taps;
+use crate::backend::cpu::line::{Buffer, Taps};
 use crate::backend::cpu::simd::MAX_LANES;
 use crate::network::Conv;
 
@@ -41,8 +41,8 @@ pub struct BfloatConv {
     pub cout: usize,
     /// Whether tiles are multiplied, or vectors.
     tiles: bool,
-    /// Two bf16 each, filled up with zeros: `[cout / 8][cin / 2][8]`, in tiles `[cout / 16][steps][16][cin / 2 / steps]`.
-    weight: Vec<u32>,
+    /// Two bf16 each, filled up with zeros: `[cout / 8][cin / 2][8]`, in tiles `[cout / 16][steps][16][16]`.
+    weight: Buffer<u32>,
     /// `[cout]`, filled up likewise.
     bias: Vec<f32>,
 }
@@ -59,10 +59,10 @@ impl BfloatConv {
     }
 
     fn rounded(p: &Conv, tiles: bool) -> Self {
-        let mut packed = Self { cin: p.cin, cout: p.cout, tiles, weight: vec![], bias: p.bias.clone() };
-        let (together, steps, outputs) = packed.order();
+        let mut packed = Self { cin: p.cin, cout: p.cout, tiles, weight: Buffer::default(), bias: p.bias.clone() };
+        let (_, steps, outputs) = packed.order();
         let filled = p.cout.next_multiple_of(outputs);
-        packed.weight.resize(filled * steps * together, 0);
+        packed.weight = Buffer::zeros(filled * steps * packed.row());
         packed.bias.resize(filled, 0.0);
         packed.pack(&p.weight);
         packed
@@ -70,13 +70,14 @@ impl BfloatConv {
 
     /// Takes other weights, `[cout][cin]`.
     pub fn pack(&mut self, weight: &[f32]) {
-        let (together, steps, outputs) = self.order();
-        self.weight.fill(0);
+        let ((together, steps, outputs), row) = (self.order(), self.row());
+        let words = self.weight.as_mut_slice();
+        words.fill(0);
         for (i, w) in weight.iter().enumerate() {
             let (o, c) = (i / self.cin, i % self.cin);
             let bits = u32::from(half::bf16::from_f32(*w).to_bits());
             let place = (o / outputs * steps + c / 2 / together) * outputs + o % outputs;
-            self.weight[place * together + c / 2 % together] |= bits << (c % 2 * 16);
+            words[place * row + c / 2 % together] |= bits << (c % 2 * 16);
         }
     }
 
@@ -84,6 +85,11 @@ impl BfloatConv {
     fn order(&self) -> (usize, usize, usize) {
         let (together, steps) = if self.tiles { steps(self.pairs()) } else { (1, self.pairs()) };
         (together, steps, if self.tiles { TILE } else { OUTPUTS })
+    }
+
+    /// Words from one output's to the next one's: in tiles a cache line, as a row that lies on two of them is slow to load.
+    fn row(&self) -> usize {
+        if self.tiles { TILE } else { 1 }
     }
 
     fn pairs(&self) -> usize {
@@ -167,7 +173,7 @@ mod tests {
     use half::bf16;
 
     use super::*;
-    use crate::backend::cpu::line::{Buffer, Line, TapRoom};
+    use crate::backend::cpu::line::{Line, TapRoom};
     use crate::backend::cpu::tests::noise;
     use crate::network::Activation;
 
@@ -195,6 +201,26 @@ mod tests {
                 let truth = f64::from(conv.bias[o]) + (0..cin).map(product).sum::<f64>();
                 let found = f64::from(line.pixels(&out, o)[i]);
                 assert!((found - truth).abs() < 1e-5, "{cin} {cout} {width} {}: {found}, not {truth}", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_tiles_are_cache_lines_of_pairs() {
+        let (cin, cout) = (48, 20);
+        let weight = noise(cin * cout, 3);
+        let conv = Conv { cin, cout, kernel: 1, weight, bias: noise(cout, 4), activation: Activation::None };
+        let packed = BfloatConv::rounded(&conv, true);
+        let rows = packed.weight.as_slice().as_chunks::<TILE>().0;
+        assert!(rows.as_ptr().addr().is_multiple_of(64) && rows.len() == 2 * 2 * TILE);
+        for (i, row) in rows.iter().enumerate() {
+            let (o, step) = (i / 2 / TILE * TILE + i % TILE, i / TILE % 2);
+            for (k, word) in row.iter().enumerate() {
+                let weight = |half: usize| match conv.weight.get(o * cin + 2 * (12 * step + k) + half) {
+                    Some(&weight) if k < 12 => u32::from(bf16::from_f32(weight).to_bits()),
+                    _ => 0,
+                };
+                assert_eq!(*word, weight(0) | weight(1) << 16, "output {o}, step {step}, pair {k}");
             }
         }
     }

@@ -119,8 +119,8 @@ unsafe fn round<const V: usize>(taps: Taps<'_>, p: &BfloatConv, at: usize, pixel
 unsafe fn products<const V: usize, const G: usize>(p: &BfloatConv, group: usize, pixels: *const u8, sums: *mut u8) {
     let (pairs, count) = steps(p.pairs());
     let weights = |group: usize, step: usize| {
-        let size = ROWS * pairs;
-        p.weight[(group * count + step) * size..][..size].as_ptr().cast::<u8>()
+        let size = TILE / size_of::<u32>();
+        p.weight.as_slice()[(group * count + step) * size..][..size].as_ptr().cast::<u8>()
     };
     let pixels = |v: usize, step: usize| pixels.wrapping_add((v * count + step) * pairs * ROW);
     let stride = V * ROW;
@@ -131,7 +131,7 @@ unsafe fn products<const V: usize, const G: usize>(p: &BfloatConv, group: usize,
         tiles::zero::<2>();
         tiles::zero::<3>();
         for step in 0..count {
-            tiles::load::<4>(weights(group, step), 4 * pairs);
+            tiles::load::<4>(weights(group, step), ROW);
             tiles::load::<6>(pixels(0, step), ROW);
             tiles::multiply_bfloats::<0, 4, 6>();
             if V == 2 {
@@ -139,7 +139,7 @@ unsafe fn products<const V: usize, const G: usize>(p: &BfloatConv, group: usize,
                 tiles::multiply_bfloats::<1, 4, 7>();
             }
             if G == 2 {
-                tiles::load::<5>(weights(group + 1, step), 4 * pairs);
+                tiles::load::<5>(weights(group + 1, step), ROW);
                 tiles::multiply_bfloats::<2, 5, 6>();
                 if V == 2 {
                     tiles::multiply_bfloats::<3, 5, 7>();
