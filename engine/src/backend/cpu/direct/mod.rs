@@ -50,8 +50,8 @@ use crate::tensor::Tensor;
 const LANE: usize = 4;
 /// Pixels of a vector.
 const LANES: usize = 16;
-/// Bytes of the rings of a strip: half of a second-level cache of 1 MiB.
-const RINGS: usize = 1 << 19;
+/// Bytes of the rings of a strip: half of a second-level cache of 1 MiB, and of the 2 MiB that processors with tiles have.
+const RINGS: [usize; 2] = [1 << 19, 1 << 20];
 /// Taps of a kernel.
 const TAPS: usize = 9;
 
@@ -138,7 +138,7 @@ impl<N: Number> Direct<N> {
 
     /// The most pixels of a strip's width.
     fn strip(&self) -> usize {
-        strip(RINGS, self.lines())
+        strip(RINGS[usize::from(self.proof.amx())], self.lines())
     }
 
     /// Computes a frame.
@@ -174,6 +174,7 @@ mod tests {
 
     #[test]
     fn strips_of_any_depth_have_pixels() {
-        assert_eq!([strip(RINGS, 100), strip(RINGS, 8192), strip(RINGS, RINGS)], [1312, 16, LANES]);
+        let [bytes, _] = RINGS;
+        assert_eq!([100, 8192, bytes].map(|lines| strip(bytes, lines)), [1312, 16, LANES]);
     }
 }
