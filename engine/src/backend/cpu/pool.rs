@@ -1,5 +1,6 @@
 //! Workers: a thread and its buffers each.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +43,21 @@ impl<W: Send> Workers<W> {
         } else {
             self.pool.broadcast(|context| work(context.index()));
         }
+    }
+
+    /// Runs a task for each part of a frame, once: rows in as many bands as there are workers, columns in strips of no more than
+    /// `strip`.
+    pub fn each_part(
+        &self,
+        (rows, columns): (usize, usize),
+        strip: usize,
+        task: impl Fn((Range<usize>, Range<usize>), &mut W) + Sync,
+    ) {
+        let (bands, strips) = (self.count().min(rows), columns.div_ceil(strip));
+        let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
+        self.each(bands * strips, |i, worker| {
+            task((part(i / strips, bands, rows), part(i % strips, strips, columns)), worker);
+        });
     }
 
     /// A task that panicked leaves buffers in disorder, not unsafe: every task writes what it reads.

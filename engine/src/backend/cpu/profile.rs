@@ -87,9 +87,13 @@ impl Cpu {
                 run(input, &PlaneRows::new(&mut output));
                 let seconds = each(frames, || run(input, &PlaneRows::new(&mut output)));
                 let threads = self.pool.current_num_threads() as f64;
-                let name = ["all layers", "all layers in integers"][usize::from(numbers == Numbers::Integers)].into();
+                let name = match numbers {
+                    Numbers::Floats => "all layers",
+                    Numbers::Bfloats => "all layers in bf16",
+                    Numbers::Integers => "all layers in integers",
+                };
                 let macs = network.multiply_adds(input.height, input.width);
-                (vec![Cost { name, count: 1, macs, seconds: seconds * threads }], seconds)
+                (vec![Cost { name: name.into(), count: 1, macs, seconds: seconds * threads }], seconds)
             }
         };
         costs.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));

@@ -126,11 +126,8 @@ impl<N: Number> Chain<N> {
     /// # Panics
     /// If the result does not fit, or a room is not for this chain.
     fn run(&self, workers: &Workers<Room<N>>, input: &Tensor, output: &dyn Rows) {
-        let (rows, columns) = (input.height.div_ceil(TILE), input.width.div_ceil(TILE));
-        let (bands, strips) = (workers.count().min(rows), columns.div_ceil(self.strip()));
-        workers.each(bands * strips, |task, room| {
-            let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
-            let (rows, columns) = (part(task / strips, bands, rows), part(task % strips, strips, columns));
+        let tiles = (input.height.div_ceil(TILE), input.width.div_ceil(TILE));
+        workers.each_part(tiles, self.strip(), |(rows, columns), room| {
             Cell { chain: self, isa: self.isa, input, rows, columns, output }.run(room);
         });
     }

@@ -92,7 +92,7 @@ pub struct Room {
     /// Rows of the first layer's result that are to be added to a later one's.
     held: Option<Ring>,
     /// Three rows of the input with what lies around them.
-    pixels: [Vec<f32>; 3],
+    input: [Vec<f32>; 3],
     /// Rows of the last layer's result: `[outputs][pixels]` each.
     last: Vec<Vec<f32>>,
     /// A row of the picture.
@@ -123,7 +123,7 @@ impl Room {
         Self {
             rings: network.rings().map(|lines| ring(lines, network.seen())).collect(),
             held: network.held().map(|rows| ring(network.head.outputs() / N::SIDE, rows)),
-            pixels: std::array::from_fn(|_| vec![0.0; pixels]),
+            input: std::array::from_fn(|_| vec![0.0; pixels]),
             last: vec![vec![0.0; N::outputs(&network.tail) * pixels]; network.numbers.block()],
             row: vec![0.0; network.scale * pixels],
         }
@@ -231,16 +231,16 @@ impl<N: Number> Cell<'_, N> {
         let first = y == (self.rows.start as isize - self.network.depth() as isize).max(0);
         let y = y as usize;
         for below in if first { 0..3 } else { 2..3 } {
-            self.pixels(y + below, &mut room.pixels[(y + below) % 3]);
+            self.read(y + below, &mut room.input[(y + below) % 3]);
         }
-        let rows = [y, y + 1, y + 2].map(|y| &room.pixels[y % 3][MARGIN - 1..]);
+        let rows = [y, y + 1, y + 2].map(|y| &room.input[y % 3][MARGIN - 1..]);
         let ring = &mut room.rings[0];
         let Direct { numbers, head, .. } = self.network;
         numbers.head(head, rows, self.span().len(), ring.plane, ring.written(y as isize));
     }
 
     /// The row of the input above row `below`, with what lies around it.
-    fn pixels(&self, below: usize, row: &mut [f32]) {
+    fn read(&self, below: usize, row: &mut [f32]) {
         let (span, Tensor { width, height, data, .. }) = (self.span(), self.input);
         let row = &mut row[MARGIN - 1..][..span.len() + 2];
         row.fill(0.0);

@@ -146,11 +146,8 @@ impl<N: Number> Direct<N> {
     /// # Panics
     /// If the result does not fit, or a room is not for this network.
     fn run(&self, workers: &Workers<Room>, input: &Tensor, output: &dyn Rows) {
-        let columns = input.width.div_ceil(LANES);
-        let (bands, strips) = (workers.count().min(input.height), input.width.div_ceil(self.strip()));
-        workers.each(bands * strips, |task, room| {
-            let part = |i: usize, count: usize, of: usize| i * of / count..(i + 1) * of / count;
-            let (rows, columns) = (part(task / strips, bands, input.height), part(task % strips, strips, columns));
+        let vectors = (input.height, input.width.div_ceil(LANES));
+        workers.each_part(vectors, self.strip() / LANES, |(rows, columns), room| {
             let columns = columns.start * LANES..(columns.end * LANES).min(input.width);
             Cell { network: self, input, rows, columns, output }.run(room);
         });
