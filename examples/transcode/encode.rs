@@ -265,7 +265,9 @@ fn options(args: &Args, codec: &Codec, hdr: &Hdr) -> Result<Dictionary<'static>,
     let mut options: Vec<(String, String)> = Vec::new();
     let library = codec.name();
     let known = ["libx264", "libx264rgb", "libx265"].contains(&library);
-    if known {
+    // Where a rate or a quantiser is given as well, the CRF would win.
+    let chosen = args.encoder_option.iter().any(|(key, _)| ["b", "qp", "crf"].contains(&key.as_str()));
+    if known && !chosen && args.crf.is_none() {
         options.push(("crf".into(), CRF.into()));
     }
     if let Some(preset) = &args.preset {
@@ -275,16 +277,14 @@ fn options(args: &Args, codec: &Codec, hdr: &Hdr) -> Result<Dictionary<'static>,
         options.push(("preset".into(), preset.clone()));
     }
     if let Some(crf) = args.crf {
-        options.retain(|option| option.0 != "crf");
         options.push(("crf".into(), crf.to_string()));
     }
     let parameters = library_parameters(library, hdr);
-    if let Some(key) = parameters.0 {
-        options.push((key.into(), parameters.1));
-    }
+    let joined = parameters.as_ref().map(|(key, _)| *key);
+    options.extend(parameters.map(|(key, list)| (key.into(), list)));
     for (key, value) in &args.encoder_option {
         match options.iter_mut().find(|option| option.0 == *key) {
-            Some(option) if Some(key.as_str()) == parameters.0 => option.1 = format!("{}:{value}", option.1),
+            Some(option) if Some(key.as_str()) == joined => option.1 = format!("{}:{value}", option.1),
             Some(option) => option.1 = value.clone(),
             None => options.push((key.clone(), value.clone())),
         }
@@ -296,8 +296,9 @@ fn options(args: &Args, codec: &Codec, hdr: &Hdr) -> Result<Dictionary<'static>,
     Ok(options.into_iter().collect())
 }
 
-/// The parameters that x264 and x265 take in their own syntax: silence, which x265 prints past FFmpeg's log, and HDR.
-fn library_parameters(library: &str, hdr: &Hdr) -> (Option<&'static str>, String) {
+/// The option in which x264 and x265 take parameters in their own syntax, and these: silence, as x265 prints past FFmpeg's
+/// log, and HDR.
+fn library_parameters(library: &str, hdr: &Hdr) -> Option<(&'static str, String)> {
     let (display, light) = (hdr.mastering_display(), hdr.content_light());
     let join = |fixed: &[&str], display_key: &str, light_key: &str| {
         let display = display.iter().map(|text| format!("{display_key}={text}"));
@@ -307,13 +308,13 @@ fn library_parameters(library: &str, hdr: &Hdr) -> (Option<&'static str>, String
     match library {
         "libx265" if display.is_some() || light.is_some() => {
             let fixed = ["log-level=none", "hdr-opt=1", "repeat-headers=1"];
-            (Some("x265-params"), join(&fixed, "master-display", "max-cll"))
+            Some(("x265-params", join(&fixed, "master-display", "max-cll")))
         }
-        "libx265" => (Some("x265-params"), "log-level=none".into()),
+        "libx265" => Some(("x265-params", "log-level=none".into())),
         "libx264" if display.is_some() || light.is_some() => {
-            (Some("x264-params"), join(&[], "mastering-display", "cll"))
+            Some(("x264-params", join(&[], "mastering-display", "cll")))
         }
-        _ => (None, String::new()),
+        _ => None,
     }
 }
 
