@@ -313,6 +313,18 @@ pub fn encode_subtitle(
     usize::try_from(written).map_err(|_| Error::from(written))
 }
 
+/// True if a stream's rate of sound or size of picture is known, without which no muxer takes it. Neither is of a stream that
+/// is announced and has no packets.
+pub fn is_known(stream: &Stream<'_>) -> bool {
+    // SAFETY: the stream and its parameters are alive.
+    let parameters = unsafe { &*(*stream.as_ptr()).codecpar };
+    match parameters.codec_type {
+        AVMediaType::AVMEDIA_TYPE_AUDIO => parameters.sample_rate > 0,
+        AVMediaType::AVMEDIA_TYPE_VIDEO => parameters.width > 0 && parameters.height > 0,
+        _ => true,
+    }
+}
+
 /// Turns a stream into an attachment with those bytes: what Matroska makes of cover art.
 pub fn make_attachment(stream: &mut StreamMut<'_>, bytes: &[u8]) -> Result<(), Error> {
     let size = c_int::try_from(bytes.len()).map_err(|_| Error::InvalidData)?;
@@ -451,6 +463,12 @@ pub fn flush(output: &mut context::Output) -> Result<(), Error> {
         avio_flush(file);
         check((*file).error)
     }
+}
+
+/// Writes the packets that wait for those of other streams. Where one is refused, those behind it wait on.
+pub fn write_waiting(output: &mut context::Output) -> Result<(), Error> {
+    // SAFETY: the context is alive; no packet asks for those inside.
+    check(unsafe { av_interleaved_write_frame(output.as_mut_ptr(), ptr::null_mut()) })
 }
 
 fn check(code: c_int) -> Result<(), Error> {
