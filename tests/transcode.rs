@@ -2,6 +2,8 @@
 
 #[path = "transcode/endings.rs"]
 mod endings;
+#[path = "transcode/kept.rs"]
+mod kept;
 #[path = "transcode/times.rs"]
 mod times;
 #[path = "transcode/tools.rs"]

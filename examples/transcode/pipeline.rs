@@ -3,6 +3,7 @@
 //! A thread that ends, well or not, drops its ends of the channels, and so the others end too: those before it cannot send
 //! any more, those after it drain what is left.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use srup_examples::video::input::{Damage, Item, Source};
 
 use crate::output::{Muxer, Routes};
 use crate::progress::Progress;
-use crate::{encode, stop, upscale};
+use crate::{encode, stop, streams, upscale};
 
 /// Frames that may wait between two threads: enough to keep both busy, little enough for memory (a frame of 8K in 4:2:0 takes
 /// 48 MiB at 8 bits).
@@ -105,8 +106,17 @@ fn decode(
     if !start.into_iter().all(send) {
         return Ok(Damage::default());
     }
+    let mut late = HashSet::new();
     while !stop::requested() {
         let Some(item) = source.next_item()? else { return Ok(source.damage()) };
+        if let Item::Packet(packet) = &item
+            && packet.stream() >= routes.len()
+            && late.insert(packet.stream())
+            && let Some(stream) = source.input().stream(packet.stream())
+        {
+            // Should the writer be gone, the next item shows it.
+            let _ = writer.send(Message::Warning(streams::describe_absent(&stream)));
+        }
         if !send(item) {
             break;
         }

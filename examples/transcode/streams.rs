@@ -48,6 +48,7 @@ pub fn plan(input: &context::Input, video: usize, container: &format::Output) ->
             }
             let fate = fate(&stream, container);
             match fate {
+                Fate::Drop if !ffi::is_known(&stream) => warnings.push(describe_absent(&stream)),
                 Fate::Drop => {
                     warnings.push(format!("{} cannot hold {}; it is left out", container.name(), describe(&stream)));
                 }
@@ -62,6 +63,9 @@ pub fn plan(input: &context::Input, video: usize, container: &format::Output) ->
             fate
         })
         .collect();
+    if input.nb_chapters() > 0 && !holds_chapters(container) {
+        warnings.push(format!("{} holds no chapters; to keep them end the name in .mkv or .mp4", container.name()));
+    }
     (fates, warnings)
 }
 
@@ -75,12 +79,27 @@ fn fate(stream: &Stream<'_>, container: &format::Output) -> Fate {
         media::Type::Attachment => Fate::Drop,
         _ if cover && matroska => Fate::Attach,
         _ if cover && !mov => Fate::Drop,
+        _ if !ffi::is_known(stream) => Fate::Drop,
         media::Type::Subtitle if !can_hold(container, id) => {
             subtitles::form(id, |form| can_hold(container, form)).map_or(Fate::Drop, Fate::Convert)
         }
         _ if id == Id::None || !can_hold(container, id) => Fate::Drop,
+        _ if mov && !is_accepted(container, stream) => Fate::Drop,
         _ => Fate::Copy,
     }
+}
+
+/// Whether the muxer of MP4 and its relatives takes the stream: it refuses some codecs that it is said to hold, which ones
+/// depends on the container and on FFmpeg's version (TrueHD, FLAC and Opus, for example).
+fn is_accepted(container: &format::Output, stream: &Stream<'_>) -> bool {
+    // It writes nothing that counts, but asks whether the file could be written.
+    let Ok(mut nowhere) = ffmpeg_next::format::output_as("file:/dev/null", container.name()) else { return true };
+    add(&mut nowhere, container, stream, Fate::Copy, stream.parameters()).is_ok() && nowhere.write_header().is_ok()
+}
+
+/// True of containers whose muxers write chapters.
+fn holds_chapters(container: &format::Output) -> bool {
+    is_mov(container) || ["matroska", "webm", "nut", "asf"].contains(&container.name())
 }
 
 /// What MPEG-TS has a stream type or a registered name for; FFmpeg would write all else as private data that nobody reads.
@@ -121,6 +140,20 @@ pub fn converter(stream: &Stream<'_>, form: Id) -> Result<subtitles::Converter, 
         let text = format!("cannot convert {} to {}: {error}", describe(stream), form.name());
         Failure::new(format!("{text}; end the name in another container's ending, as .mkv or .mp4"))
     })
+}
+
+/// What to say of a stream that is announced without data, or begins after the output's header was written, which names all
+/// streams.
+pub fn describe_absent(stream: &Stream<'_>) -> String {
+    let text = format!("nothing of {} was found at the file's start; it is left out", describe(stream));
+    match stream.parameters().medium() {
+        media::Type::Video => {
+            format!(
+                "{text}; the picture ends where the first video does: enlarge recordings that were joined one by one"
+            )
+        }
+        _ => text,
+    }
 }
 
 /// A stream in words: what it is, its codec, its language or title.
