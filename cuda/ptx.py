@@ -26,7 +26,8 @@ PTXAS = ("nvidia-cuda-nvcc-cu12==12.9.86", "nvidia/cuda_nvcc/bin/ptxas")
 SHIPPED = (75, 80)
 # What the PTX is checked on: Turing, A100, Ampere, Ada, Hopper, Blackwell.
 TARGETS = (75, 80, 86, 89, 90, 120)
-# The oldest PTX that has cp.async and mma.m16n8k16; drivers since R450 read it. NVRTC writes its own, newer number.
+# The oldest PTX that has cp.async and mma.m16n8k16; every driver that the host's side runs with, R470 and later, reads it.
+# NVRTC writes its own, newer number.
 VERSION = b".version 7.0"
 
 

@@ -1,6 +1,6 @@
 //! What can go wrong with a device, in one line that says what to do.
 
-use cudarc::driver::{DriverError, sys::CUresult};
+use cudarc::driver::{DriverError, result, sys::CUresult};
 
 /// Why a device cannot be used, or stopped working.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +12,12 @@ pub enum Error {
     /// The driver is there and does not work.
     #[error("the NVIDIA driver does not work: {0}; check it with nvidia-smi, or use the CPU")]
     Driver(String),
+    /// The driver is older than the functions that are needed.
+    #[error("the NVIDIA driver is too old: it knows CUDA {}.{}, 11.4 is needed; update it to R470 or later, or use the CPU", cuda.0, cuda.1)]
+    OldDriver {
+        /// The CUDA that it knows.
+        cuda: (i32, i32),
+    },
     /// There is no device of that number.
     #[error("there is no CUDA device {index}, the driver knows {count}; choose another, or use the CPU")]
     NoDevice {
@@ -35,20 +41,20 @@ pub enum Error {
     Memory {
         /// `device` or `pinned`.
         kind: &'static str,
-        /// Bytes asked for.
+        /// Bytes asked for, at the least: how much a driver needs for itself it does not say.
         needed: usize,
         /// Bytes of device memory that are free.
         available: usize,
     },
     /// The driver refused the kernels.
-    #[error("the driver cannot load the kernels '{name}': {log}; update the driver (R450 or later), or use the CPU")]
+    #[error("the driver cannot load the kernels '{name}': {log}; update the driver (R470 or later), or use the CPU")]
     Kernels {
         /// The file of kernels.
         name: &'static str,
         /// What the driver's compiler said.
         log: String,
     },
-    /// A call failed. After [`Error::is_lost`] nothing more can be had of the device in this process.
+    /// A call failed.
     #[error("{what} failed on the CUDA device: {text} ({name})")]
     Call {
         /// What was being done.
@@ -57,8 +63,6 @@ pub enum Error {
         name: String,
         /// The driver's text.
         text: String,
-        /// True where the context is broken for good.
-        lost: bool,
     },
     /// A kernel cannot do what was asked: a mistake of the caller.
     #[error("{kernel}: {reason}")]
@@ -70,41 +74,22 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// True where the device, or this process's use of it, is broken for good: every later call fails as well.
-    pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Call { lost: true, .. })
-    }
-}
-
-/// Errors that stay with the context (CUDA driver API, "CUresult": the process must end its use of the device).
-fn is_sticky(code: CUresult) -> bool {
-    use CUresult::*;
-    matches!(
-        code,
-        CUDA_ERROR_ILLEGAL_ADDRESS
-            | CUDA_ERROR_LAUNCH_FAILED
-            | CUDA_ERROR_LAUNCH_TIMEOUT
-            | CUDA_ERROR_ILLEGAL_INSTRUCTION
-            | CUDA_ERROR_MISALIGNED_ADDRESS
-            | CUDA_ERROR_INVALID_ADDRESS_SPACE
-            | CUDA_ERROR_INVALID_PC
-            | CUDA_ERROR_HARDWARE_STACK_ERROR
-            | CUDA_ERROR_ASSERT
-            | CUDA_ERROR_ECC_UNCORRECTABLE
-            | CUDA_ERROR_DEVICE_UNAVAILABLE
-            | CUDA_ERROR_CONTEXT_IS_DESTROYED
-            | CUDA_ERROR_SYSTEM_NOT_READY
-            | CUDA_ERROR_UNKNOWN
-    )
-}
-
 /// A driver's error in words.
 pub(crate) fn text(error: DriverError) -> (String, String) {
     let string = |s: Result<&std::ffi::CStr, DriverError>| s.map(|s| s.to_string_lossy().into_owned());
     let name = string(error.error_name()).unwrap_or_else(|_| format!("error {}", error.0 as u32));
     let text = string(error.error_string()).unwrap_or_else(|_| "no text".into());
     (name, text)
+}
+
+/// The driver's error, with what was being done.
+pub(crate) fn during(error: DriverError, what: &'static str) -> Error {
+    if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+        let available = result::mem_get_info().map_or(0, |(free, _)| free);
+        return Error::Memory { kind: "device", needed: 1, available };
+    }
+    let (name, text) = text(error);
+    Error::Call { what, name, text }
 }
 
 /// Says what was being done when the driver failed.
@@ -114,9 +99,6 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for Result<T, DriverError> {
     fn during(self, what: &'static str) -> Result<T, Error> {
-        self.map_err(|error| {
-            let (name, text) = text(error);
-            Error::Call { what, name, text, lost: is_sticky(error.0) }
-        })
+        self.map_err(|error| during(error, what))
     }
 }

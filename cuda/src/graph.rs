@@ -1,8 +1,9 @@
 //! Work that is recorded once and started by one call, and marks in streams.
 
-use cudarc::driver::{CudaStream, result, sys};
+use cudarc::driver::{result, sys};
 
 use crate::error::Context;
+use crate::stream::Stream;
 use crate::{Device, Error};
 
 /// Whether an event keeps the time.
@@ -27,15 +28,15 @@ impl Event {
         use sys::CUevent_flags::{CU_EVENT_BLOCKING_SYNC as SLEEP, CU_EVENT_DISABLE_TIMING as UNTIMED};
         let flags = SLEEP as u32 | if timing == Timing::Off { UNTIMED as u32 } else { 0 };
         let mut handle = std::ptr::null_mut();
-        device.bind()?;
+        let _bound = device.bind()?;
         // SAFETY: the context is bound; the flags may be combined.
         unsafe { sys::cuEventCreate(&mut handle, flags) }.result().during("making an event")?;
         Ok(Self { device: device.clone(), handle })
     }
 
-    pub(crate) fn record(&self, stream: &CudaStream) -> Result<(), Error> {
+    pub(crate) fn record(&self, stream: &Stream) -> Result<(), Error> {
         // SAFETY: event and stream live and are of one context.
-        unsafe { result::event::record(self.handle, stream.cu_stream()) }.during("recording an event")
+        unsafe { result::event::record(self.handle, stream.handle()) }.during("recording an event")
     }
 
     /// Waits for it; an error is one of what came before it.
@@ -53,7 +54,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        let _ = self.device.bind();
+        let _bound = self.device.bind();
         // SAFETY: the event is destroyed once.
         let _ = unsafe { result::event::destroy(self.handle) };
     }
@@ -73,20 +74,20 @@ impl Graph {
     /// What `issue` puts on the stream, which is not run now. The context must be bound.
     pub(crate) fn capture(
         device: &Device,
-        stream: &CudaStream,
+        stream: &Stream,
         issue: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives and is not capturing.
-        unsafe { result::stream::begin_capture(stream.cu_stream(), mode) }.during("beginning a graph")?;
+        unsafe { result::stream::begin_capture(stream.handle(), mode) }.during("beginning a graph")?;
         let issued = issue();
         // SAFETY: the stream is capturing. The capture is ended whatever was issued, or the stream could not be used.
-        let template = unsafe { result::stream::end_capture(stream.cu_stream()) };
+        let template = unsafe { result::stream::end_capture(stream.handle()) };
         issued?;
         Self::new(template.during("ending a graph")?, device, stream)
     }
 
-    fn new(template: sys::CUgraph, device: &Device, stream: &CudaStream) -> Result<Self, Error> {
+    fn new(template: sys::CUgraph, device: &Device, stream: &Stream) -> Result<Self, Error> {
         // SAFETY: the template came from a capture that ended well; it is destroyed once, after its last use.
         let handle = unsafe {
             let made = result::graph::instantiate(template, sys::CUgraphInstantiate_flags(0));
@@ -95,20 +96,54 @@ impl Graph {
         };
         let graph = Self { device: device.clone(), handle: handle.during("making a graph")? };
         // SAFETY: graph and stream live.
-        unsafe { result::graph::upload(graph.handle, stream.cu_stream()) }.during("uploading a graph")?;
+        unsafe { result::graph::upload(graph.handle, stream.handle()) }.during("uploading a graph")?;
         Ok(graph)
     }
 
-    pub(crate) fn launch(&self, stream: &CudaStream) -> Result<(), Error> {
+    pub(crate) fn launch(&self, stream: &Stream) -> Result<(), Error> {
         // SAFETY: graph and stream live.
-        unsafe { result::graph::launch(self.handle, stream.cu_stream()) }.during("starting a frame")
+        unsafe { result::graph::launch(self.handle, stream.handle()) }.during("starting a frame")
     }
 }
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        let _ = self.device.bind();
+        let _bound = self.device.bind();
         // SAFETY: the graph is destroyed once, and the driver waits for its last launch.
         let _ = unsafe { result::graph::exec_destroy(self.handle) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use ptx_standin::harness;
+
+    use super::*;
+    use crate::{Buffer, Issue, Slot};
+
+    #[test]
+    fn another_thread_may_prepare_while_a_graph_is_captured() {
+        if let Some(outcome) = harness::rerun("graph::tests::another_thread_may_prepare_while_a_graph_is_captured", &[])
+        {
+            return outcome.assert_clean();
+        }
+        let device = Device::open(0).unwrap();
+        let prepare = || {
+            let zeros = Buffer::zeroed(&device, 64).unwrap();
+            let (buffer, mut bytes) = (Buffer::from_slice(&device, &[7_u8; 64]).unwrap(), [0; 64]);
+            buffer.read(&mut bytes).unwrap();
+            assert_eq!(bytes, [7; 64]);
+            let mut slot = Slot::new(&device, buffer, zeros, Issue::Graph).unwrap();
+            slot.add(Vec::new()).unwrap();
+        };
+        let stream = device.stream().unwrap();
+        let _bound = device.bind().unwrap();
+        let graph = Graph::capture(&device, &stream, || {
+            thread::scope(|scope| scope.spawn(prepare).join()).unwrap();
+            Ok(())
+        });
+        graph.unwrap();
     }
 }

@@ -2,12 +2,13 @@
 
 use std::ffi::c_void;
 
-use cudarc::driver::{CudaStream, result};
+use cudarc::driver::result;
 
 use crate::error::Context;
 use crate::graph::{Event, Graph, Timing};
 use crate::memory::Buffer;
 use crate::module::{Function, Source};
+use crate::stream::Stream;
 use crate::{Device, Error};
 
 /// The most arguments of a kernel.
@@ -87,7 +88,7 @@ impl Launch {
             return refuse(format!("it needs {shared} bytes of shared memory, a block has {limit} here"));
         }
         assert!(arguments.starts.len() <= MAX_ARGUMENTS, "{name} has too many arguments");
-        device.bind()?;
+        let _bound = device.bind()?;
         let function = device.function(source, name)?;
         function.allow_shared(shared)?;
         let Arguments { words, starts, buffers } = arguments;
@@ -100,7 +101,7 @@ impl Launch {
     }
 
     /// Issues it; the context must be bound.
-    pub(crate) fn issue(&self, stream: &CudaStream) -> Result<(), Error> {
+    pub(crate) fn issue(&self, stream: &Stream) -> Result<(), Error> {
         let mut pointers = [std::ptr::null_mut::<c_void>(); MAX_ARGUMENTS];
         for (pointer, &start) in pointers.iter_mut().zip(&self.starts) {
             // The driver reads arguments only.
@@ -116,7 +117,7 @@ impl Launch {
                 (x, y, z),
                 (self.block, 1, 1),
                 self.shared,
-                stream.cu_stream(),
+                stream.handle(),
                 &mut pointers[..self.starts.len()],
             )
         }
@@ -129,12 +130,12 @@ impl Launch {
 /// # Errors
 /// What the driver says.
 pub fn run(device: &Device, launches: &[Launch]) -> Result<(), Error> {
-    device.bind()?;
+    let _bound = device.bind()?;
     let stream = device.stream()?;
     for launch in launches {
         launch.issue(&stream)?;
     }
-    stream.synchronize().during("running kernels")
+    stream.synchronize("running kernels")
 }
 
 /// Milliseconds on the device that launches take one after another, started as one graph: one figure a repetition.
@@ -142,7 +143,7 @@ pub fn run(device: &Device, launches: &[Launch]) -> Result<(), Error> {
 /// # Errors
 /// What the driver says.
 pub fn time(device: &Device, launches: &[Launch], repetitions: usize) -> Result<Vec<f32>, Error> {
-    device.bind()?;
+    let _bound = device.bind()?;
     let stream = device.stream()?;
     let issue = || launches.iter().try_for_each(|launch| launch.issue(&stream));
     let graph = Graph::capture(device, &stream, issue)?;

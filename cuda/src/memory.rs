@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{DriverError, result, sys};
 
-use crate::error::Context;
+use crate::error;
 use crate::{Device, Error};
 
 /// Where parts of a buffer may begin: enough for every vector access, and what the driver gives.
@@ -28,7 +28,7 @@ struct Allocation {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        let _ = self.device.bind();
+        let _bound = self.device.bind();
         // SAFETY: the address came from an allocation and is freed once. The call waits for work that uses it. An
         // error here means that the context is gone, and the memory with it.
         let _ = unsafe { result::free_sync(self.address) };
@@ -41,7 +41,7 @@ impl Buffer {
     /// # Errors
     /// [`Error::Memory`] if there is not that much.
     pub fn new(device: &Device, bytes: usize) -> Result<Self, Error> {
-        device.bind()?;
+        let _bound = device.bind()?;
         // SAFETY: the context is bound; zero bytes would be refused, so there is at least one.
         let address = unsafe { result::malloc_sync(bytes.max(1)) };
         let address = address.map_err(|e| memory_error(e, "device", bytes, device))?;
@@ -56,9 +56,11 @@ impl Buffer {
     pub fn zeroed(device: &Device, bytes: usize) -> Result<Self, Error> {
         let buffer = Self::new(device, bytes)?;
         if bytes > 0 {
+            let _bound = device.bind()?;
             // SAFETY: the range is this buffer's own.
-            unsafe { result::memset_d8_sync(buffer.address(), 0, bytes) }.during("clearing memory")?;
-            device.synchronize()?;
+            device.at_once("clearing memory", |stream| unsafe {
+                result::memset_d8_async(buffer.address(), 0, bytes, stream)
+            })?;
         }
         Ok(buffer)
     }
@@ -74,7 +76,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Overwrites all of it, after everything that runs on the device; the contents are there when this returns.
+    /// Overwrites all of it; the contents are there when this returns. Whoever uses the buffer has been waited for.
     ///
     /// # Errors
     /// [`Error::Shape`] if the sizes differ, or what the driver says.
@@ -84,15 +86,14 @@ impl Buffer {
             return Ok(());
         }
         let device = self.device();
-        // Streams of lanes do not wait for this copy, nor it for them.
-        device.synchronize()?;
-        // SAFETY: the range is this buffer's own and as long as the source.
-        unsafe { result::memcpy_htod_sync(self.address(), bytes) }.during("copying to the device")?;
-        // A copy from pageable memory may return before its last part has arrived.
-        device.synchronize()
+        let _bound = device.bind()?;
+        // SAFETY: the range is this buffer's own and as long as the source, which outlives the wait.
+        device.at_once("copying to the device", |stream| unsafe {
+            result::memcpy_htod_async(self.address(), bytes, stream)
+        })
     }
 
-    /// Reads all of it, after everything that runs on the device.
+    /// Reads all of it. Whoever writes to the buffer has been waited for.
     ///
     /// # Errors
     /// [`Error::Shape`] if the sizes differ, or what the driver says.
@@ -101,9 +102,12 @@ impl Buffer {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.device().synchronize()?;
-        // SAFETY: the range is this buffer's own and as long as the target.
-        unsafe { result::memcpy_dtoh_sync(bytes, self.address()) }.during("copying from the device")
+        let device = self.device();
+        let _bound = device.bind()?;
+        // SAFETY: the range is this buffer's own and as long as the target, which outlives the wait.
+        device.at_once("copying from the device", |stream| unsafe {
+            result::memcpy_dtoh_async(bytes, self.address(), stream)
+        })
     }
 
     /// The part from `offset` on.
@@ -148,10 +152,7 @@ fn memory_error(error: DriverError, kind: &'static str, needed: usize, device: &
     if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
         return Error::Memory { kind, needed, available: device.free_memory().unwrap_or(0) };
     }
-    match Err::<(), _>(error).during("allocating memory") {
-        Err(e) => e,
-        Ok(()) => unreachable!("an error stays one"),
-    }
+    error::during(error, "allocating memory")
 }
 
 /// What host memory is for.
@@ -176,7 +177,7 @@ unsafe impl Send for Pinned {}
 
 impl Pinned {
     pub(crate) fn new(device: &Device, bytes: usize, purpose: Use) -> Result<Self, Error> {
-        device.bind()?;
+        let _bound = device.bind()?;
         let flags = match purpose {
             Use::Upload => sys::CU_MEMHOSTALLOC_WRITECOMBINED,
             Use::Download => 0,
@@ -215,7 +216,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        let _ = self.device.bind();
+        let _bound = self.device.bind();
         // SAFETY: the pointer came from an allocation and is freed once; whoever started copies has waited for them.
         let _ = unsafe { result::free_host(self.pointer.as_ptr().cast::<c_void>()) };
     }

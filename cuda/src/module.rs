@@ -5,10 +5,10 @@ use std::ffi::{CString, c_void};
 use std::path::Path;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, result, sys};
+use cudarc::driver::{result, sys};
 
 use crate::Error;
-use crate::device::bind;
+use crate::context::Primary;
 use crate::error::{self, Context};
 
 /// A file of kernels, for two generations of devices.
@@ -54,7 +54,7 @@ pub(crate) use source;
 
 #[derive(Debug)]
 pub(crate) struct Module {
-    context: Arc<CudaContext>,
+    context: Arc<Primary>,
     name: &'static str,
     handle: sys::CUmodule,
 }
@@ -65,12 +65,8 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Module {
-    pub(crate) fn load(
-        context: &Arc<CudaContext>,
-        source: &'static Source,
-        capability: (i32, i32),
-    ) -> Result<Self, Error> {
-        bind(context)?;
+    pub(crate) fn load(context: &Arc<Primary>, source: &'static Source, capability: (i32, i32)) -> Result<Self, Error> {
+        let _bound = context.bind()?;
         let text = source.text(capability)?;
         let image = CString::new(&*text).expect("PTX holds no zero byte");
         let mut log = vec![0u8; 4096];
@@ -85,6 +81,9 @@ impl Module {
             sys::cuModuleLoadDataEx(&mut handle, image.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())
         };
         code.result().map_err(|e| {
+            if e.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+                return error::during(e, "loading kernels");
+            }
             let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
             let log = String::from_utf8_lossy(&log[..end]).trim().replace('\n', "; ");
             let (name, text) = error::text(e);
@@ -97,7 +96,7 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        let _ = bind(&self.context);
+        let _bound = self.context.bind();
         // SAFETY: the handle came from a successful load and is dropped once. An error here means that the context is
         // gone, and the module with it.
         let _ = unsafe { result::module::unload(self.handle) };
@@ -120,8 +119,13 @@ impl Function {
     pub(crate) fn new(module: Arc<Module>, name: &'static str) -> Result<Self, Error> {
         let symbol = CString::new(name).expect("kernel names hold no zero byte");
         // SAFETY: the module is loaded and stays so as long as this holds it.
-        let handle = unsafe { result::module::get_function(module.handle, symbol) }
-            .map_err(|_| Error::Kernels { name: module.name, log: format!("it has no kernel {name}") })?;
+        let handle = unsafe { result::module::get_function(module.handle, symbol) }.map_err(|e| match e.0 {
+            sys::CUresult::CUDA_ERROR_NOT_FOUND => {
+                Error::Kernels { name: module.name, log: format!("it has no kernel {name}") }
+            }
+            // The driver may load a kernel only now.
+            _ => error::during(e, "loading a kernel"),
+        })?;
         Ok(Self { _module: module, handle })
     }
 

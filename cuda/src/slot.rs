@@ -1,13 +1,12 @@
 //! A place for one frame in flight: bytes go up, kernels run, bytes come down, all asked for by one call.
 
-use std::sync::Arc;
-
-use cudarc::driver::{CudaStream, result, sys};
+use cudarc::driver::{result, sys};
 
 use crate::error::Context;
 use crate::graph::{Event, Graph, Timing};
 use crate::launch::Launch;
 use crate::memory::{Buffer, Pinned, Use};
+use crate::stream::Stream;
 use crate::{Device, Error};
 
 /// Whether a program is captured as a graph or issued call by call.
@@ -26,7 +25,7 @@ pub enum Issue {
 #[derive(Debug)]
 pub struct Slot {
     device: Device,
-    stream: Arc<CudaStream>,
+    stream: Stream,
     done: Event,
     input: Pinned,
     output: Pinned,
@@ -49,7 +48,7 @@ impl Slot {
     /// # Errors
     /// [`Error::Memory`] if that much memory cannot be pinned, or what the driver says.
     pub fn new(device: &Device, device_input: Buffer, device_output: Buffer, issue: Issue) -> Result<Self, Error> {
-        device.bind()?;
+        let _bound = device.bind()?;
         Ok(Self {
             stream: device.stream()?,
             done: Event::new(device, Timing::Off)?,
@@ -69,7 +68,7 @@ impl Slot {
     /// # Errors
     /// What the driver says.
     pub fn add(&mut self, launches: Vec<Launch>) -> Result<usize, Error> {
-        self.device.bind()?;
+        let _bound = self.device.bind()?;
         let graph = match self.issue {
             Issue::Graph => Some(Graph::capture(&self.device, &self.stream, || self.issue_all(&launches))?),
             Issue::Calls => None,
@@ -79,7 +78,7 @@ impl Slot {
     }
 
     fn issue_all(&self, launches: &[Launch]) -> Result<(), Error> {
-        let stream = self.stream.cu_stream();
+        let stream = self.stream.handle();
         if self.input.bytes() > 0 {
             // SAFETY: both sides are this slot's own and equally long. Until `finish` has waited for the copy, nobody gets
             // at the pinned side.
@@ -120,21 +119,22 @@ impl Slot {
     /// Starts a program and returns at once.
     ///
     /// # Errors
-    /// What the driver says; or what went wrong in the frame in flight, which is waited for.
+    /// What the driver says; or what went wrong in the frame in flight, which is waited for. Nothing runs then.
     ///
     /// # Panics
     /// If there is no such program.
     pub fn start(&mut self, program: usize) -> Result<(), Error> {
         self.wait()?;
-        self.device.bind()?;
+        let _bound = self.device.bind()?;
         let program = &self.programs[program];
-        // Before anything is issued: where a later call fails, earlier ones may still be running.
-        self.busy = true;
-        match &program.graph {
-            Some(graph) => graph.launch(&self.stream)?,
-            None => self.issue_all(&program.launches)?,
-        }
-        self.done.record(&self.stream)
+        let issued = match &program.graph {
+            Some(graph) => graph.launch(&self.stream),
+            None => self.issue_all(&program.launches),
+        };
+        let started = issued.and_then(|()| self.done.record(&self.stream));
+        // Where one call fails, what others issued may still run, and the event tells of an earlier frame.
+        self.busy = started.is_ok() || self.stream.synchronize("waiting for a frame").is_err();
+        started
     }
 
     /// Waits for the frame in flight and gives the bytes that came down.
@@ -149,7 +149,7 @@ impl Slot {
 
     fn wait(&mut self) -> Result<(), Error> {
         if self.busy {
-            self.device.bind()?;
+            let _bound = self.device.bind()?;
             self.done.synchronize("running a frame")?;
             self.busy = false;
         }
@@ -160,9 +160,39 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if self.busy {
-            let _ = self.device.bind();
+            let _bound = self.device.bind();
             // Pinned memory must not be freed under a copy. If waiting fails the context is gone, and its copies too.
-            let _ = self.stream.synchronize();
+            let _ = self.stream.synchronize("waiting for a frame");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ptx_standin::harness;
+
+    use super::*;
+
+    #[test]
+    fn nothing_runs_after_a_failed_start() {
+        // The second frame's event is not recorded, but its graph was launched.
+        let variables = [("SRUP_STANDIN_FAIL", "cuEventRecord:2"), ("SRUP_STANDIN_ORDER", "lazy")];
+        if let Some(outcome) = harness::rerun("slot::tests::nothing_runs_after_a_failed_start", &variables) {
+            assert_eq!(outcome.report.injected.len(), 1);
+            return outcome.assert_clean();
+        }
+        if harness::is_real() {
+            return println!("not on a real device: no fault can be planted");
+        }
+        let device = Device::open(0).unwrap();
+        let buffer = Buffer::new(&device, 4).unwrap();
+        let mut slot = Slot::new(&device, buffer.clone(), buffer, Issue::Graph).unwrap();
+        let program = slot.add(Vec::new()).unwrap();
+        slot.input().unwrap().fill(1);
+        slot.start(program).unwrap();
+        assert_eq!(slot.finish().unwrap(), [1; 4]);
+        slot.input().unwrap().fill(2);
+        slot.start(program).unwrap_err();
+        assert_eq!(slot.finish().unwrap(), [2; 4], "it came down before the error was told");
     }
 }

@@ -91,6 +91,29 @@ fn the_frames_are_those_of_one_lane() {
 }
 
 #[test]
+fn threads_may_open_lanes_at_once() {
+    if let Some(outcome) = harness::rerun("lanes::threads_may_open_lanes_at_once", &[]) {
+        return outcome.assert_clean();
+    }
+    let input = VideoInfo::new(PixelFormat::Nv12, 32, 18, Colour::default()).unwrap();
+    let model = Model::open("luma-s", 2).unwrap();
+    let frame = picture(&input, 1);
+    let expected = upscaled(&frame, BackendKind::Cuda, &model, 2);
+    let barrier = std::sync::Barrier::new(2);
+    // As two elements do: each has a backend of its own on the one device.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..20 {
+                    assert_eq!(upscaled(&frame, BackendKind::Cuda, &model, 2), expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_frame_allocates_nothing_and_is_one_graph() {
     const TEST: &str = "lanes::a_frame_allocates_nothing_and_is_one_graph";
     let Some(few) = harness::rerun(TEST, &[(FRAMES, "4")]) else {

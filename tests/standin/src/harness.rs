@@ -79,7 +79,12 @@ pub fn rerun_all(variables: &[(&str, &str)]) -> Option<Outcome> {
 
 /// Whether this process has a driver to test with: the stand-in, or the machine's own where that is asked for.
 pub fn is_inside() -> bool {
-    env::var_os(INSIDE).is_some() || env::var("SRUP_TEST_DEVICE").is_ok_and(|v| v == "real")
+    env::var_os(INSIDE).is_some() || is_real()
+}
+
+/// Whether tests are asked to use the machine's own driver: no fault can then be planted.
+pub fn is_real() -> bool {
+    env::var("SRUP_TEST_DEVICE").is_ok_and(|v| v == "real")
 }
 
 fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Option<Outcome> {

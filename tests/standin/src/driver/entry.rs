@@ -16,9 +16,11 @@ thread_local! {
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls that release something do so even when the device is lost.
+/// Calls that release something do so even when the device is lost, and a thread chooses the context for that.
 fn releases(name: &str) -> bool {
-    ["Free", "Destroy", "Unload", "Release", "Unregister", "Reset"].iter().any(|word| name.contains(word))
+    ["CtxSetCurrent", "Free", "Destroy", "Unload", "Release", "Unregister", "Reset"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// Runs the body of an export.
