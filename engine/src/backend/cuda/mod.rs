@@ -32,6 +32,8 @@ use crate::tensor::Tensor;
 pub struct Cuda {
     device: Device,
     issue: Issue,
+    /// In what luma networks sum where `auto` is asked for, if it is not the device that decides.
+    sums: Option<Sums>,
     /// Networks that lanes use, so that they share the weights.
     networks: Mutex<Vec<Shared>>,
 }
@@ -44,24 +46,61 @@ struct Shared {
 
 impl Cuda {
     /// On that device; without a number on the one that the environment variable `SRUP_CUDA_DEVICE` gives, else on the
-    /// first. With `SRUP_CUDA_GRAPHS=0`
-    /// kernels are started one by one, which profilers show better, in place of one graph a frame.
+    /// first that can be used. With `SRUP_CUDA_GRAPHS=0`
+    /// kernels are started one by one, which profilers show better, in place of one graph a frame. `SRUP_CUDA_SUMS=f16|f32`
+    /// has luma networks of precision `auto` sum in these, whatever the device is faster with: so each kernel can be checked
+    /// on any device.
     ///
     /// # Errors
     /// [`Error::Backend`]: no driver, no such device, or one that is too old.
     pub fn new(device: Option<usize>) -> Result<Self, Error> {
-        let index = match (device, std::env::var("SRUP_CUDA_DEVICE")) {
-            (Some(index), _) => index,
-            (None, Ok(text)) => text.parse().map_err(|_| {
-                let reason = format!("SRUP_CUDA_DEVICE is '{text}': give the number of a device, 0 for the first");
-                Error::Backend { backend: "cuda", reason }
-            })?,
-            (None, Err(_)) => 0,
+        let named = |text: String| {
+            text.parse().map_err(|_| {
+                refuse(format!("SRUP_CUDA_DEVICE is '{text}': give the number of a device, 0 for the first"))
+            })
+        };
+        let device = match device {
+            Some(index) => Some(index),
+            None => std::env::var("SRUP_CUDA_DEVICE").ok().map(named).transpose()?,
+        };
+        let sums = match std::env::var("SRUP_CUDA_SUMS").as_deref() {
+            Ok("f16") => Some(Sums::F16),
+            Ok("f32") => Some(Sums::F32),
+            Ok(text) => return Err(refuse(format!("SRUP_CUDA_SUMS is '{text}': give f16 or f32, or unset it"))),
+            Err(_) => None,
         };
         let plain = std::env::var("SRUP_CUDA_GRAPHS").is_ok_and(|v| v == "0");
         let issue = if plain { Issue::Calls } else { Issue::Graph };
-        Ok(Self { device: Device::open(index)?, issue, networks: Mutex::default() })
+        let device = device.map_or_else(first, Device::open)?;
+        Ok(Self { device, issue, sums, networks: Mutex::default() })
     }
+}
+
+fn refuse(reason: String) -> Error {
+    Error::Backend { backend: "cuda", reason }
+}
+
+/// The first device that can be used. Of those that cannot, the first says why.
+fn first() -> Result<Device, srup_cuda::Error> {
+    use srup_cuda::Error::{Driver, NoDevice, NoDriver, OldDriver};
+    let mut refused = None;
+    for index in 0.. {
+        let error = match Device::open(index) {
+            Ok(device) => return Ok(device),
+            Err(error) => error,
+        };
+        if !matches!(error, NoDriver | NoDevice { .. } | Driver(_) | OldDriver { .. }) {
+            tracing::info!("CUDA device {index}: {error}");
+            refused.get_or_insert(error);
+            continue;
+        }
+        let error = refused.unwrap_or(error);
+        if !matches!(error, NoDriver | NoDevice { .. }) {
+            tracing::warn!("no CUDA device can be used: {error}");
+        }
+        return Err(error);
+    }
+    unreachable!("devices have an end")
 }
 
 impl Cuda {
@@ -71,11 +110,12 @@ impl Cuda {
         const FAST_HALF: [(i32, i32); 4] = [(7, 5), (8, 6), (8, 9), (12, 0)];
         match precision {
             Precision::F16 => Ok(Sums::F32),
-            Precision::Auto if FAST_HALF.contains(&self.device.description().compute_capability) => Ok(Sums::F16),
-            Precision::Auto => Ok(Sums::F32),
+            Precision::Auto => Ok(self.sums.unwrap_or_else(|| {
+                let fast = FAST_HALF.contains(&self.device.description().compute_capability);
+                if fast { Sums::F16 } else { Sums::F32 }
+            })),
             Precision::F32 | Precision::Bf16 | Precision::Int8 => {
-                let reason = "it computes in f16 only; ask for precision auto or f16, or use backend=cpu".into();
-                Err(Error::Backend { backend: "cuda", reason })
+                Err(refuse("it computes in f16 only; ask for precision auto or f16, or use backend=cpu".into()))
             }
         }
     }
