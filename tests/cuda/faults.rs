@@ -5,7 +5,7 @@ use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 use srup_engine::model::Model;
 use srup_engine::{BackendKind, Error, Upscaler};
 
-use crate::support::{picture, upscaled};
+use crate::support::{is_real, picture, upscaled};
 
 /// Two frames; what came of them.
 fn attempt(backend: BackendKind) -> Result<String, Error> {
@@ -39,6 +39,28 @@ fn planted(test: &str, variables: &[(&str, &str)]) -> Option<(Outcome, String)> 
 fn no_device_is_told() {
     if let Some((_, answer)) = planted("faults::no_device_is_told", &[("SRUP_STANDIN_DEVICES", "0")]) {
         assert!(answer.contains("CUDA device") && answer.contains("CPU"), "{answer}");
+    }
+}
+
+#[test]
+fn an_old_driver_is_told() {
+    // CUDA 11.3 and 11.4.
+    for (driver, told) in [("11030", "R470"), ("11040", "all is well")] {
+        let variables = [("SRUP_STANDIN_DRIVER", driver)];
+        if let Some((_, answer)) = planted("faults::an_old_driver_is_told", &variables) {
+            assert!(answer.contains(told), "{driver}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn memory_that_the_driver_lacks_for_itself_is_told_as_such() {
+    // 2 is CUDA_ERROR_OUT_OF_MEMORY.
+    for fail in ["module:1=2", "instantiate:1", "stream:1", "cuGraphUpload:1=2", "cuModuleGetFunction:1=2"] {
+        let test = "faults::memory_that_the_driver_lacks_for_itself_is_told_as_such";
+        if let Some((_, answer)) = planted(test, &[("SRUP_STANDIN_FAIL", fail)]) {
+            assert!(answer.contains("KiB of device memory"), "{fail}: {answer}");
+        }
     }
 }
 
@@ -91,11 +113,30 @@ fn a_lost_device_is_told_wherever_it_is_lost() {
 fn auto_takes_the_cpu_where_the_device_has_too_little_memory() {
     const TEST: &str = "faults::auto_takes_the_cpu_where_the_device_has_too_little_memory";
     let Some(outcome) = harness::rerun(TEST, &[("SRUP_STANDIN_MEMORY", "4096")]) else {
+        if is_real("the device has enough") {
+            return;
+        }
         let text = attempt(BackendKind::Auto).unwrap();
         assert!(text.contains("cpu"), "{text}");
         return;
     };
     outcome.assert_clean();
+}
+
+#[test]
+fn the_first_device_that_opens_is_taken() {
+    const TEST: &str = "faults::the_first_device_that_opens_is_taken";
+    let variables = [("SRUP_STANDIN_DEVICES", "2"), ("SRUP_STANDIN_FAIL", "cuDevicePrimaryCtxRetain:1")];
+    let Some(outcome) = harness::rerun(TEST, &variables) else {
+        if is_real("the first device opens") {
+            return;
+        }
+        let text = attempt(BackendKind::Auto).unwrap();
+        assert!(text.contains("stand-in 1"), "{text}");
+        return;
+    };
+    outcome.assert_clean();
+    assert_eq!(outcome.report.injected.len(), 1);
 }
 
 /// Enough for half a frame of luma-m, not for a whole one.

@@ -8,7 +8,7 @@ use srup_engine::model::Model;
 use srup_engine::scheduler::{Job, Options, Report, Scheduler};
 use srup_engine::{BackendKind, Error};
 
-use crate::support::{difference, picture, truth, upscaled};
+use crate::support::{difference, is_real, picture, truth, upscaled};
 
 struct Picture(Frame);
 
@@ -43,7 +43,7 @@ fn through(frames: &[Frame], options: &Options) -> Vec<(Frame, Report)> {
 /// A frame, the same again and again, and small changes at several places.
 fn sequence(info: &VideoInfo) -> Vec<Frame> {
     let mut frames = vec![picture(info, 1); 3];
-    for (plane, at) in [(0, 5), (0, 200 * 90 + 130), (1, 30), (2, 60 * 40)] {
+    for (plane, at) in [(0, 5), (0, 40 * 450 + 13), (1, 30), (2, 20 * 120)] {
         let mut next = frames[frames.len() - 1].clone();
         let (bytes, _) = next.plane_mut(plane);
         let at = at % bytes.len();
@@ -61,7 +61,7 @@ fn what_is_reused_is_the_same_to_the_bit() {
             outcome.assert_clean();
             continue;
         }
-        let info = VideoInfo::new(PixelFormat::I420, 360, 101, Colour::default()).unwrap();
+        let info = VideoInfo::new(PixelFormat::I420, 40, 700, Colour::default()).unwrap();
         let model = Model::open("luma-s", 2).unwrap();
         let frames = sequence(&info);
         let options = Options { backend: BackendKind::Cuda, ..Options::new(vec![model.clone()], 2) };
@@ -87,6 +87,9 @@ fn when_the_device_is_lost_the_cpu_goes_on() {
             assert_eq!(outcome.report.injected.len(), 1, "call {call} came");
             continue;
         }
+        if is_real("it is not lost") {
+            return;
+        }
         let info = VideoInfo::new(PixelFormat::I420, 48, 26, Colour::default()).unwrap();
         let model = Model::open("luma-s", 2).unwrap();
         let frames: Vec<Frame> = (0..40).map(|seed| picture(&info, seed)).collect();
@@ -99,6 +102,30 @@ fn when_the_device_is_lost_the_cpu_goes_on() {
             assert!(exact(n) || off.largest <= 1, "frame {n}: {off:?}");
         }
         assert!(exact(frames.len() - 1), "the last frame is the CPU's");
+        return;
+    }
+}
+
+/// In the lane for tiles, and while rungs are measured.
+#[test]
+fn when_the_device_fails_before_the_first_frame_the_cpu_is_taken() {
+    const TEST: &str = "flights::when_the_device_fails_before_the_first_frame_the_cpu_is_taken";
+    for fail in ["instantiate:2=999", "graph:1", "graph:3"] {
+        if let Some(outcome) = harness::rerun(TEST, &[("SRUP_STANDIN_FAIL", fail)]) {
+            outcome.assert_passed();
+            assert_eq!(outcome.report.injected.len(), 1, "{fail} came");
+            assert!(outcome.report.leaks.is_empty(), "{fail}: {:#?}", outcome.report.leaks);
+            continue;
+        }
+        if is_real("it does not fail") {
+            return;
+        }
+        let info = VideoInfo::new(PixelFormat::I420, 40, 140, Colour::default()).unwrap();
+        let model = Model::open("luma-s", 2).unwrap();
+        let ladder = vec![model.clone(), Model::open("bicubic", 2).unwrap()];
+        let options = Options { target: Some(0.5), ..Options::new(ladder, 2) };
+        let scheduler = Scheduler::<Picture>::new(&info, &options).unwrap();
+        assert!(scheduler.describe().contains("cpu"), "{}", scheduler.describe());
         return;
     }
 }

@@ -1,9 +1,19 @@
 //! Frames of noise and how near two frames are.
 
+use ptx_standin::harness;
 use srup_engine::backend::{self, Plan};
 use srup_engine::frame::{Frame, VideoInfo};
 use srup_engine::model::Model;
 use srup_engine::{BackendKind, Precision};
+
+/// Whether the tests run on a real device, where no fault can be planted; says what is missing.
+pub fn is_real(missing: &str) -> bool {
+    let real = harness::is_real();
+    if real {
+        println!("skipped on a real device: {missing}");
+    }
+    real
+}
 
 /// A smooth picture with edges and a little noise, the same for the same seed.
 pub fn picture(info: &VideoInfo, seed: u64) -> Frame {

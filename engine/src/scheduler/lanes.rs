@@ -151,34 +151,55 @@ pub struct Opened {
     pub recovery: Option<Recovery>,
 }
 
-/// Opens the backend and as many lanes as are wanted and fit into memory, and measures the rungs if there is a target.
+/// Opens the backend and as many lanes as are wanted and fit into memory, and measures the rungs if there is a target. With
+/// `auto`, a device that fails in any of that is left for the CPU.
 ///
 /// # Errors
 /// What the backend says of the first lane.
 pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
-    let Options { scale, backend: kind, .. } = *options;
     let (ladder, precision) = (options.ladder.clone(), options.precision);
     if let Some(rate) = options.target.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
         let reason = format!("{rate} frames a second cannot be held: give a target above 0");
         return Err(Error::Plan { reason });
     }
-    let plan = Plan { ladder, input: *input, output: input.scaled(scale)?, precision };
-    let mut chain = Chain::new(input, &plan.ladder);
-    let tiling = chain.tiling().filter(|_| options.reuse);
+    let plan = Plan { ladder, input: *input, output: input.scaled(options.scale)?, precision };
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let (backend, mut lanes) = open_lanes(&plan, tiling, options, threads)?;
+    let first = |kind| backend::lane(kind, threads / cpu_lanes(threads, options), options.device, &plan);
+    let opened = first(options.backend)?;
+    let is_device = opened.0.kind() == BackendKind::Cuda;
+    match assemble(&plan, options, threads, opened) {
+        Err(e @ (Error::Backend { .. } | Error::Memory { .. } | Error::DeviceMemory { .. }))
+            if is_device && options.backend == BackendKind::Auto =>
+        {
+            tracing::warn!("{e}; taking the CPU");
+            assemble(&plan, options, threads, first(BackendKind::Cpu)?)
+        }
+        assembled => assembled,
+    }
+}
+
+/// All that belongs to the first lane.
+fn assemble(
+    plan: &Plan,
+    options: &Options,
+    threads: usize,
+    (backend, first): backend::Opened,
+) -> Result<Opened, Error> {
+    let mut chain = Chain::new(&plan.input, &plan.ladder, backend.kind());
+    let tiling = chain.tiling().filter(|_| options.reuse);
+    let mut lanes = open_lanes(plan, tiling, options, threads, (&backend, first))?;
     if !lanes[0].has_tiles() {
         chain.take_whole_frames();
     }
     let waiting = if options.live { 1 } else { 2 };
     let window = if options.window == 0 { lanes.len() + waiting } else { options.window };
-    let mut rescuer = Rescuer::new(&plan, threads)?;
+    let mut rescuer = Rescuer::new(plan, threads)?;
     let interval = options.target.map(|rate| Duration::from_secs_f64(1.0 / rate));
     let (services, alone) = match interval {
-        Some(_) => calibration::measure(&plan, &mut lanes, backend.kind())?,
+        Some(_) => calibration::measure(plan, &mut lanes, backend.kind())?,
         None => Default::default(),
     };
     let setup = Setup {
@@ -188,14 +209,15 @@ pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
         latency: interval.filter(|_| options.live).map(|interval| interval * window as u32),
         services,
         alone,
-        rescue: calibration::measure_rescue(&plan, &mut rescuer)?,
+        rescue: calibration::measure_rescue(plan, &mut rescuer)?,
     };
     let what = plan.describe(&*backend)?;
     let description = format!("{what}, lanes: {}, frames in flight: {window}", lanes.len());
-    let recovers = kind == BackendKind::Auto && backend.kind() == BackendKind::Cuda;
+    let recovers = options.backend == BackendKind::Auto && backend.kind() == BackendKind::Cuda;
     let threads = (threads / lanes.len()).max(1);
+    let scale = options.scale;
     let recovery = recovers.then(|| Recovery { plan: plan.clone(), threads, tiling, scale, cpu: Arc::default() });
-    Ok(Opened { plan, lanes, chain, rescuer, setup, description, recovery })
+    Ok(Opened { plan: plan.clone(), lanes, chain, rescuer, setup, description, recovery })
 }
 
 /// Lanes on the CPU, to share the threads evenly: as few as possible are left over, and as many lanes as then may be.
@@ -212,14 +234,13 @@ fn open_lanes(
     tiling: Option<Tiling>,
     options: &Options,
     threads: usize,
-) -> Result<(Arc<dyn Backend>, Vec<Lanes>), Error> {
-    let at_once = cpu_lanes(threads, options);
-    let (backend, first) = backend::lane(options.backend, threads / at_once, options.device, plan)?;
-    let mut lanes = vec![Lanes::new(&*backend, first, plan, tiling, options.scale)?];
+    (backend, first): (&Arc<dyn Backend>, Box<dyn Lane>),
+) -> Result<Vec<Lanes>, Error> {
+    let mut lanes = vec![Lanes::new(&**backend, first, plan, tiling, options.scale)?];
     let wanted = match backend.kind() {
         BackendKind::Cuda if options.window > 0 => DEVICE_LANES[usize::from(options.live)].min(options.window),
         BackendKind::Cuda => DEVICE_LANES[usize::from(options.live)],
-        _ => at_once,
+        _ => cpu_lanes(threads, options),
     };
     while lanes.len() < wanted {
         let sibling = backend.clone().sibling()?;
@@ -235,7 +256,7 @@ fn open_lanes(
             Err(e) => return Err(e),
         }
     }
-    Ok((backend, lanes))
+    Ok(lanes)
 }
 
 #[cfg(test)]

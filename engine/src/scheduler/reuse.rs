@@ -7,6 +7,7 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::changes::Changes;
+use crate::BackendKind;
 use crate::backend::tiles::{Tiling, reach};
 use crate::frame::region::Region;
 use crate::frame::{Frame, VideoInfo};
@@ -20,6 +21,11 @@ const MAX_HALO: usize = 28;
 
 /// Part of the picture that may be computed in tiles: beyond it the whole is cheaper, with all that is copied.
 const MOST: f64 = 0.7;
+
+/// The same on a device. Each tile goes up and comes down before the next is sent, so copies and host have the device wait,
+/// and one tile fills only a part of it; a whole frame is one launch beside those of other lanes. A quarter pays even where
+/// that costs three times what its pixels do.
+const MOST_ON_DEVICE: f64 = 0.25;
 
 /// Frames for which outputs are kept after the last one that a later frame could have used: held frames come in pairs, and
 /// cameras rest for a while.
@@ -50,6 +56,8 @@ pub struct Chain {
     tiling: Option<Tiling>,
     /// For each rung, whether parts of its frames can be computed.
     local: Vec<bool>,
+    /// The part of the picture, with halos, beyond which the whole is computed.
+    most: f64,
     /// All that has changed since the output that was kept.
     since: Changes,
     kept: Option<(usize, Receiver<Frame>)>,
@@ -58,15 +66,16 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// For frames of that description and the rungs of a ladder.
-    pub fn new(info: &VideoInfo, ladder: &[Model]) -> Self {
+    /// For frames of that description and the rungs of a ladder, computed by such a backend.
+    pub fn new(info: &VideoInfo, ladder: &[Model], backend: BackendKind) -> Self {
         let halo = |model: &Model| reach(model).filter(|&reach| reach <= MAX_HALO);
         let widest = ladder.iter().filter_map(halo).max();
         // Two tiles a side at the least, or there is nothing to choose from.
         let tiling = widest.and_then(|halo| Tiling::new(info, (TILE, TILE), halo));
         let tiling = tiling.filter(|_| info.width > TILE || info.height > TILE);
         let local = ladder.iter().map(|model| tiling.is_some() && halo(model).is_some()).collect();
-        Self { info: *info, tiling, local, since: Changes::none(info), kept: None, fruitless: PATIENCE }
+        let most = if backend == BackendKind::Cuda { MOST_ON_DEVICE } else { MOST };
+        Self { info: *info, tiling, local, most, since: Changes::none(info), kept: None, fruitless: PATIENCE }
     }
 
     /// The tiles that lanes need to be ready for, if any rung is computed in tiles.
@@ -124,7 +133,7 @@ impl Chain {
         }
         let tiling = self.tiling.filter(|_| self.local[rung])?;
         let tiles: Vec<_> = tiling.tiles().filter(|&tile| self.since.touch(tile, tiling.halo())).collect();
-        (tiling.cost(tiles.len()) < MOST).then_some(tiles)
+        (tiling.cost(tiles.len()) < self.most).then_some(tiles)
     }
 }
 
@@ -134,8 +143,12 @@ mod tests {
     use crate::frame::{Colour, Kernel, PixelFormat};
 
     fn chain() -> Chain {
+        chain_of(BackendKind::Cpu)
+    }
+
+    fn chain_of(backend: BackendKind) -> Chain {
         let info = VideoInfo::new(PixelFormat::I420, 640, 360, Colour::default()).unwrap();
-        Chain::new(&info, &[Model::Resample(Kernel::Lanczos), Model::Resample(Kernel::Bicubic)])
+        Chain::new(&info, &[Model::Resample(Kernel::Lanczos), Model::Resample(Kernel::Bicubic)], backend)
     }
 
     fn same(chain: &Chain) -> Changes {
@@ -171,6 +184,27 @@ mod tests {
         all.set_all();
         chain.skip(Some(&all));
         assert!(chain.errand(0, Some(&same(&chain))).work == Work::Whole);
+    }
+
+    #[test]
+    fn a_device_computes_few_tiles_or_the_whole() {
+        for (backend, most) in [(BackendKind::Cpu, 7), (BackendKind::Cuda, 2)] {
+            let tiles = |wanted: usize| {
+                let mut chain = chain_of(backend);
+                let (before, mut after) = (Frame::new(&chain.info), Frame::new(&chain.info));
+                // In the middle of as many tiles.
+                for tile in chain.tiling().unwrap().tiles().take(wanted) {
+                    after.plane_mut(0).0[(tile.y + tile.height / 2) * 640 + tile.x + tile.width / 2] = 1;
+                }
+                let mut changes = same(&chain);
+                changes.compare(&before.view(), &after.view());
+                chain.errand(0, None);
+                chain.errand(0, Some(&same(&chain)));
+                chain.errand(0, Some(&changes)).work
+            };
+            assert!(matches!(tiles(most), Work::Tiles(some) if some.len() == most), "{backend:?}");
+            assert!(tiles(most + 1) == Work::Whole, "{backend:?}");
+        }
     }
 
     #[test]
