@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -24,6 +24,9 @@ const FRAMES: usize = 4;
 
 /// Packets that may wait for the writer, which is never slow for long.
 const PACKETS: usize = 256;
+
+/// How long a thread waits before it looks whether it is to stop, and how far the others are.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What the threads send to the writer.
 enum Message {
@@ -63,26 +66,28 @@ pub fn run(job: Job, muxer: &mut Muxer, progress: &mut Progress) -> Result<Done,
     let (decoded_in, decoded) = bounded(FRAMES);
     let enlarged = upscaling.taker();
     let (messages_in, messages) = bounded(PACKETS);
+    let to_writer = messages_in.clone();
+    let decoder = thread::spawn(move || decode(source, start, &routes, &decoded_in, &to_writer));
     thread::scope(|scope| {
-        let to_writer = messages_in.clone();
-        let decoder = scope.spawn(move || decode(source, start, &routes, &decoded_in, &to_writer));
         let to_writer = messages_in.clone();
         let count = &done;
         let upscaler = scope.spawn(move || upscale(upscaling, &decoded, &to_writer));
         let encoder = scope.spawn(move || encode(encoding, video, enlarged, &messages_in, count));
-        let written = write(messages, muxer, progress, &done);
-        // In the order of the stream: the first failure is the cause of those after it.
-        let damage = join(decoder);
-        let upscaled = join(upscaler);
-        let encoded = join(encoder);
+        let written = write(messages, muxer, progress, &done, || stop::requested() && encoder.is_finished());
+        // In the order of the stream: the first failure is the cause of those after it. A decoder that is told to stop may
+        // hang at a pipe that is silent.
+        let damage =
+            if stop::requested() && !decoder.is_finished() { Ok(Damage::default()) } else { join(decoder.join()) };
+        let upscaled = join(upscaler.join());
+        let encoded = join(encoder.join());
         let damage = damage?;
         upscaled.and(encoded).and(written)?;
         Ok(Done { frames: done.load(Ordering::Relaxed), damage })
     })
 }
 
-fn join<T>(handle: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
-    handle.join().unwrap_or_else(|_| Err(Failure::new("a thread broke down; this is a bug: please report it")))
+fn join<T>(ended: thread::Result<Result<T, Failure>>) -> Result<T, Failure> {
+    ended.unwrap_or_else(|_| Err(Failure::new("a thread broke down; this is a bug: please report it")))
 }
 
 fn decode(
@@ -126,11 +131,13 @@ fn decode(
 
 fn upscale(upscaling: upscale::Upscaling, frames: &Receiver<Video>, writer: &Sender<Message>) -> Result<(), Failure> {
     let (mut feeder, mut fed) = (upscaling.feeder(), 0);
-    for frame in frames {
-        // One frame at least, so that what is left is a video.
-        if stop::requested() && fed > 0 {
-            break;
-        }
+    // One frame at least, so that what is left is a video.
+    while !stop::requested() || fed == 0 {
+        let frame = match frames.recv_timeout(GLANCE) {
+            Ok(frame) => frame,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         // Should the writer be gone, the encoder notices.
         let warn = |text| drop(writer.send(Message::Warning(text)));
         if !feeder.run(frame, warn)? {
@@ -171,17 +178,20 @@ fn encode(
     Ok(())
 }
 
-/// Writes until every sender is gone. Takes the receiver, so that on a failure the senders hear of it.
+/// Writes until every sender is gone, or `over` while nothing comes. Takes the receiver, so that on a failure the senders
+/// hear of it.
 fn write(
     messages: Receiver<Message>,
     muxer: &mut Muxer,
     progress: &mut Progress,
     done: &AtomicU64,
+    over: impl Fn() -> bool,
 ) -> Result<(), Failure> {
     loop {
-        match messages.recv_timeout(Duration::from_millis(100)) {
+        match messages.recv_timeout(GLANCE) {
             Ok(Message::Packet(packet)) => muxer.write(packet)?,
             Ok(Message::Warning(text)) => progress.warn(&text),
+            Err(RecvTimeoutError::Timeout) if over() => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
