@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use srup_examples::tell;
+use srup_examples::{signals, tell};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
@@ -19,7 +19,7 @@ pub fn listen() {
         }
         tell("stopping: the output is being ended; press Ctrl-C again to leave at once");
     };
-    if let Err(error) = ctrlc::set_handler(handler) {
+    if let Err(error) = signals::listen(handler) {
         tell(format_args!("warning: Ctrl-C will not end the output properly: {error}"));
     }
 }

@@ -1,5 +1,5 @@
 //! What the example programs share: the engine's command-line arguments, video files, traces, where names lead,
-//! lines for the user, and how a program ends.
+//! lines for the user, signals, and how a program ends.
 
 mod arguments;
 mod ending;
@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod picture;
 mod place;
 mod say;
+pub mod signals;
 pub mod trace;
 pub mod video;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use srup_examples::tell;
+use srup_examples::{signals, tell};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -32,7 +32,7 @@ pub fn listen() {
         }
         std::process::exit(130);
     };
-    if let Err(error) = ctrlc::set_handler(handler) {
+    if let Err(error) = signals::listen(handler) {
         tell(format_args!("warning: Ctrl-C will leave no file: {error}"));
     }
 }

@@ -208,10 +208,10 @@ impl Live {
         self.wait_within(limit, &format!("{count} frames"), |line| line["frames"].as_u64() >= Some(count))
     }
 
-    /// Presses Ctrl-C and waits for the end.
+    /// Asks it to stop, as Ctrl-C does, which shells have what runs in the background ignore; waits for the end.
     #[track_caller]
     pub fn interrupt(self) -> Run {
-        let status = Command::new("kill").args(["-INT", &self.child.0.id().to_string()]).status();
+        let status = Command::new("kill").args(["-TERM", &self.child.0.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "kill sends a signal");
         self.finish()
     }
