@@ -1,5 +1,8 @@
 //! The video encoder: which one, and set for live use.
 
+use std::ops::RangeInclusive;
+
+use gst::glib::{EnumClass, ParamSpecInt, ParamSpecUInt, Type};
 use gst::prelude::*;
 use srup_examples::Failure;
 
@@ -78,16 +81,20 @@ fn coded(encoder: &gst::Element) -> Option<&'static str> {
 fn set(encoder: &gst::Element, name: &str, args: &Encoding, picture: Picture) -> Result<(), Failure> {
     let kilobits = args.bitrate.unwrap_or_else(|| picture.bitrate());
     // OpenH264 counts bits, all others thousands of them.
-    let bitrate = if name == "openh264enc" { kilobits.saturating_mul(1000) } else { kilobits };
+    let unit = if name == "openh264enc" { 1000 } else { 1 };
+    let bitrate = i64::from(kilobits) * unit;
+    if let Some(range) = range(encoder, "bitrate").filter(|range| args.bitrate.is_some() && !range.contains(&bitrate)) {
+        let (least, most) = ((range.start() + unit - 1) / unit, range.end() / unit);
+        return Err(Failure::new(format!("{name} takes a --bitrate from {least} to {most}, not {kilobits}")));
+    }
     set_number(encoder, "bitrate", bitrate);
-    let interval = (KEY_SECONDS * picture.rate()).round() as u32;
+    let interval = (KEY_SECONDS * picture.rate()).round() as i64;
     for property in ["key-int-max", "gop-size"] {
         set_number(encoder, property, interval);
     }
     if matches!(name, "x264enc" | "x265enc") {
         encoder.set_property_from_str("tune", "zerolatency");
-        let presets =
-            gst::glib::EnumClass::with_type(encoder.property_type("speed-preset").unwrap_or(gst::glib::Type::INVALID));
+        let presets = EnumClass::with_type(encoder.property_type("speed-preset").unwrap_or(Type::INVALID));
         let value = presets.and_then(|class| class.to_value_by_nick(&args.preset));
         let value = value.ok_or_else(|| {
             Failure::new(format!("{name} has no preset {}; take one from ultrafast to veryslow", args.preset))
@@ -97,19 +104,50 @@ fn set(encoder: &gst::Element, name: &str, args: &Encoding, picture: Picture) ->
     Ok(())
 }
 
-/// Sets a property where the encoder has it, in the type that it has.
-fn set_number(encoder: &gst::Element, property: &str, value: u32) {
-    let Some(kind) = encoder.property_type(property) else { return };
-    if kind == gst::glib::Type::U32 {
-        encoder.set_property(property, value);
-    } else if kind == gst::glib::Type::I32 {
-        encoder.set_property(property, i32::try_from(value).unwrap_or(i32::MAX));
+/// The numbers that a property takes; None if there is no such property, or it takes others.
+fn range(encoder: &gst::Element, property: &str) -> Option<RangeInclusive<i64>> {
+    let property = encoder.find_property(property)?;
+    match (property.downcast_ref::<ParamSpecUInt>(), property.downcast_ref::<ParamSpecInt>()) {
+        (Some(spec), _) => Some(spec.minimum().into()..=spec.maximum().into()),
+        (_, Some(spec)) => Some(spec.minimum().into()..=spec.maximum().into()),
+        _ => None,
+    }
+}
+
+/// Sets a property where the encoder has it, to the nearest value that it takes.
+fn set_number(encoder: &gst::Element, property: &str, value: i64) {
+    let Some(range) = range(encoder, property) else { return };
+    let value = value.clamp(*range.start(), *range.end());
+    match (u32::try_from(value), i32::try_from(value)) {
+        (Ok(value), _) if encoder.property_type(property) == Some(Type::U32) => encoder.set_property(property, value),
+        (_, Ok(value)) => encoder.set_property(property, value),
+        _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bitrate_that_the_encoder_does_not_take_is_refused_with_those_that_it_takes() {
+        gst::init().unwrap();
+        let Ok(encoder) = gst::ElementFactory::make("x264enc").build() else {
+            eprintln!("skipped: GStreamer has no x264enc");
+            return;
+        };
+        let picture = Picture { width: 160, height: 90, rate: 25.0 };
+        let set = |bitrate| {
+            let encoding =
+                Encoding { encoder: None, preset: "veryfast".into(), bitrate: Some(bitrate), segment: 4, playlist: 6 };
+            set(&encoder, "x264enc", &encoding, picture).map_err(|failure| failure.to_string())
+        };
+        let most = *range(&encoder, "bitrate").unwrap().end();
+        let refused = set(u32::MAX).unwrap_err();
+        assert!(refused.contains("--bitrate from 1 to") && refused.contains(&most.to_string()), "{refused}");
+        set(6000).unwrap();
+        assert_eq!(encoder.property::<u32>("bitrate"), 6000);
+    }
 
     #[test]
     fn the_bitrate_follows_size_and_rate() {
