@@ -112,15 +112,16 @@ impl Ingest {
         let complete = self.shared.complete.load(Ordering::Acquire);
         let waited = self.shared.found.get().is_some_and(|found| found.elapsed() > COMPANY);
         let sinks = self.shared.sinks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_there = sinks.each_ref().map(Option::is_some);
+        let [has_video, has_audio] = sinks.each_ref().map(Option::is_some);
+        // A stream's first buffer says what it is.
         let [video, audio] = sinks.map(|sink| sink?.static_pad("sink")?.current_caps());
+        let awaits_audio = !complete || (has_audio && audio.is_none());
         match video {
-            // Its first frame says what it is; whether one ever comes is for the time limit on silence.
-            None if is_there[0] => None,
-            Some(video) if waited || complete && is_there[1] == audio.is_some() => Some(Ok(Streams { video, audio })),
-            None if waited || complete => Some(Err(Failure::new(
+            Some(video) if waited || !awaits_audio => Some(Ok(Streams { video, audio })),
+            None if !has_video && (waited || complete) => Some(Err(Failure::new(
                 "there is no video in it that can be decoded here; `ffprobe` says what is in it",
             ))),
+            // Whether a first frame ever comes is for the time limit on silence.
             _ => None,
         }
     }
