@@ -267,3 +267,25 @@ impl<N: Number> Cell<'_, N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Luma, Network, Preset};
+
+    #[test]
+    fn a_room_takes_as_many_bytes_as_it_says() {
+        for (width, depth, head_skip) in [(5, 4, true), (16, 1, false)] {
+            let network = Network::random(Preset::Luma(Luma { width, depth, head_skip }), 3, 1);
+            for isa in Isa::all() {
+                let chain = Chain::floats(isa, &network).expect("it is a chain");
+                let Room { rings, winograd, pixels, last, row } = Room::new(&chain);
+                let winograd::Room { spread, turned, sums, folded } = winograd;
+                let all = rings.iter().map(|ring| &ring.rows).chain([&spread, &turned, &sums, &folded]);
+                let floats =
+                    all.map(|buffer| buffer.as_slice().len()).sum::<usize>() + pixels.len() + last.len() + row.len();
+                assert_eq!(Room::bytes(&chain), 4 * floats, "{width} {depth} {}", isa.name());
+            }
+        }
+    }
+}
