@@ -222,7 +222,8 @@ pub trait Lane: Send {
     }
 }
 
-/// Opens a backend on the first device that can be used, or that of the environment; `threads` is 0 for all that the process may use.
+/// Opens a backend on the first device that can be used, or that of the environment; `threads` is 0 for all that the process
+/// may use.
 ///
 /// # Errors
 /// [`Error::Backend`] if it cannot be had here. `Auto` takes the CPU where CUDA cannot be had, and logs why.
