@@ -16,8 +16,12 @@ mod metas;
 mod negotiation;
 #[path = "element/pictures.rs"]
 mod pictures;
+#[path = "element/pools.rs"]
+mod pools;
 #[path = "element/precision.rs"]
 mod precision;
+#[path = "element/quality.rs"]
+mod quality;
 #[path = "element/sessions.rs"]
 mod sessions;
 #[path = "element/streams.rs"]

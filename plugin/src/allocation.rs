@@ -45,12 +45,31 @@ pub fn choose(src: &gst::Pad, caps: &gst::Caps, window: usize) -> Result<gst::Bu
     let enough = max == 0 || max >= min.saturating_add(inside);
     let mut wish = Wish { caps, size: size.max(least), min: min + inside, max };
     let theirs = theirs.filter(|_| enough).and_then(|pool| configure(pool, &wish, memory.as_ref(), with_meta));
+    let theirs = theirs.filter(gives_plain_memory);
     wish.max = 0;
     let pool = theirs
         .or_else(|| configure(VideoBufferPool::new().upcast(), &wish, memory.as_ref(), with_meta))
         .ok_or_else(|| Failure::Buffer(format!("no buffer pool for {caps}")))?;
     pool.set_active(true).map_err(|_| Failure::Buffer(format!("no memory for {} buffers of {caps}", wish.min)))?;
     Ok(pool)
+}
+
+/// Whether pictures can be written to its buffers where they are. The memory of planes that are apart would be copied into one
+/// piece for every frame, and what GL keeps would come down from the GPU first. It is switched on if so.
+fn gives_plain_memory(pool: &gst::BufferPool) -> bool {
+    if pool.set_active(true).is_err() {
+        return false;
+    }
+    // One that is in use may have none to spare, and has been looked at.
+    let one = gst::BufferPoolAcquireParams::with_flags(gst::BufferPoolAcquireFlags::DONTWAIT);
+    let plain = pool.acquire_buffer(Some(&one)).map_or(true, |buffer| {
+        buffer.n_memory() == 1
+            && !["GLMemory", "GLMemoryPBO"].into_iter().any(|kind| buffer.peek_memory(0).is_type(kind))
+    });
+    if !plain {
+        let _ = pool.set_active(false);
+    }
+    plain
 }
 
 fn too_large(info: &VideoInfo) -> Failure {

@@ -12,6 +12,8 @@ pub enum Failure {
     Engine(Error),
     /// A buffer that does not hold what its caps say.
     Buffer(String),
+    /// Upstream's and downstream's caps do not go together.
+    Caps(String),
     /// A fault of this software.
     Panic(String),
 }
@@ -33,6 +35,7 @@ impl Failure {
         match self {
             Self::Engine(error) => engine_message(error),
             Self::Buffer(text) => gst::error_msg!(gst::StreamError::Failed, ("{text}")),
+            Self::Caps(text) => gst::error_msg!(gst::CoreError::Negotiation, ("{text}")),
             Self::Panic(text) => {
                 gst::error_msg!(gst::CoreError::Failed, ("a fault inside srupscale: {text}; please report it"))
             }

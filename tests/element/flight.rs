@@ -7,7 +7,7 @@ use gst::prelude::*;
 use srup_engine::frame::PixelFormat;
 
 use crate::support::{
-    LIMIT, bicubic, caps, element, engine, harness, info, init, noise, output_caps, reach, visible, within_limit,
+    LIMIT, caps, element, engine, harness, info, init, noise, output_caps, reach, visible, within_limit,
 };
 
 /// What leaves a pad, in words.
@@ -167,76 +167,6 @@ fn a_drain_query_waits_for_the_frames_in_flight() {
 }
 
 #[test]
-fn what_downstream_would_drop_is_dropped_with_a_message() {
-    let element = bicubic();
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    let mut harness = harness(&element);
-    harness.play();
-    let input = caps(PixelFormat::I420, 16, 16);
-    harness.set_src_caps(input.clone());
-    let buffer = |n: u64| {
-        let mut buffer = noise(&input, n);
-        buffer.get_mut().unwrap().set_duration(gst::ClockTime::from_mseconds(40));
-        buffer
-    };
-    harness.push_and_pull(buffer(0)).unwrap();
-    // 100 ms late at 40 ms: of use again from 240 ms on.
-    let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 100_000_000)
-        .timestamp(gst::ClockTime::from_mseconds(40))
-        .build();
-    assert!(harness.push_upstream_event(late));
-    for n in 1..=4 {
-        harness.push(buffer(n)).unwrap();
-    }
-    let output = harness.push_and_pull(buffer(5)).unwrap();
-    assert_eq!(output.pts(), Some(gst::ClockTime::from_mseconds(200)), "it ends in time");
-    assert!(output.flags().contains(gst::BufferFlags::DISCONT));
-    assert_eq!(stats(&element).get::<u64>("dropped").unwrap(), 4);
-    let told: Vec<_> = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).collect();
-    assert_eq!(told.len(), 4);
-    let gst::MessageView::Qos(qos) = told[3].view() else { unreachable!("only these were asked for") };
-    let (live, running, _, stamp, duration) = qos.get();
-    let ms = gst::ClockTime::from_mseconds;
-    assert_eq!((live, running, stamp, duration), (false, Some(ms(160)), Some(ms(160)), Some(ms(40))));
-    assert_eq!(qos.values().0, 80_000_000);
-
-    element.set_property("qos", false);
-    let output = harness.push_and_pull(buffer(1)).unwrap();
-    assert_eq!(output.pts(), Some(ms(40)), "without qos everything is made");
-}
-
-#[test]
-fn a_pool_that_is_too_small_is_not_used() {
-    let element = element("luma-s", 2);
-    element.set_property("max-in-flight", 4_u32);
-    let mut harness = harness(&element);
-    let theirs: Arc<Mutex<Option<gst::BufferPool>>> = Arc::default();
-    let offered = theirs.clone();
-    harness.sinkpad().unwrap().add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
-        let Some(gst::QueryViewMut::Allocation(query)) = info.query_mut().map(|query| query.view_mut()) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let caps = query.get_owned().0.unwrap();
-        let size = gst_video::VideoInfo::from_caps(&caps).unwrap().size() as u32;
-        let pool = gst_video::VideoBufferPool::new();
-        query.add_allocation_pool(Some(&pool), size, 1, 2);
-        *offered.lock().unwrap() = Some(pool.upcast());
-        gst::PadProbeReturn::Handled
-    });
-    harness.play();
-    let input = caps(PixelFormat::I420, 32, 32);
-    harness.set_src_caps(input.clone());
-    for n in 0..4 {
-        harness.push(noise(&input, n)).unwrap();
-    }
-    for n in 0..4 {
-        assert_eq!(harness.pull().unwrap().pts(), Some(gst::ClockTime::from_mseconds(40 * n)));
-    }
-    assert!(!theirs.lock().unwrap().as_ref().unwrap().is_active(), "two buffers are too few for four frames");
-}
-
-#[test]
 fn the_latency_follows_target_and_window_and_is_told() {
     for (window, target, expected) in [(0, 0.0, 80), (5, 50.0, 100), (1, -1.0, 40), (3, 10.0, 300)] {
         let element = element("bicubic", 2);
@@ -340,6 +270,20 @@ fn what_cannot_be_in_time_is_not_tried() {
     let output = harness.push_and_pull(buffer.clone()).unwrap();
     let expected = engine(&visible(&buffer, &info(&input)), &info(&input), "bicubic", 2);
     assert!(visible(&output, &info(&output_caps(&element))) == expected);
+}
+
+#[test]
+fn without_a_target_the_model_is_taken_and_a_bad_ladder_is_told() {
+    let element = element("luma-s", 2);
+    element.set_property("ladder", "luma-m, lanczos");
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 32, 24);
+    harness.set_src_caps(input.clone());
+    harness.push_and_pull(noise(&input, 1)).unwrap();
+    assert_eq!(stats(&element).get::<&str>("model").unwrap(), "luma-s");
+    element.set_property("ladder", "luma-m, lama");
+    assert!(harness.push(noise(&input, 2)).is_err());
 }
 
 #[test]

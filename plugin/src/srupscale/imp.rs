@@ -22,6 +22,8 @@ pub struct SrUpscale {
     src: gst::Pad,
     pub(super) settings: Mutex<Settings>,
     pub(super) entrance: Mutex<Entrance>,
+    /// Downstream has no use for frames that end before this running time.
+    pub(super) earliest: Mutex<Option<gst::ClockTime>>,
     pub(super) queue: Queue,
     /// The model that the last message named.
     pub(super) told_model: Mutex<Option<String>>,
@@ -69,6 +71,7 @@ impl ObjectSubclass for SrUpscale {
             src,
             settings: Mutex::default(),
             entrance: Mutex::default(),
+            earliest: Mutex::default(),
             queue: Queue::default(),
             told_model: Mutex::default(),
             told_latency: Mutex::default(),
@@ -250,6 +253,7 @@ impl SrUpscale {
     fn activate(&self, active: bool) -> Result<(), gst::LoggableError> {
         if active {
             *lock(&self.entrance) = Entrance::fresh();
+            *lock(&self.earliest) = None;
             self.open();
             return Ok(self.start_task()?);
         }

@@ -6,9 +6,11 @@ use gst::subclass::prelude::*;
 use super::imp::SrUpscale;
 use super::queue::{Flow, Item};
 use super::session::{Session, Terms};
+use super::settings::Settings;
 use super::{CAT, lock};
 use crate::caps::{self, Way};
 use crate::errors::Failure;
+use crate::video::video_info;
 use crate::{allocation, errors};
 
 use std::sync::Arc;
@@ -16,11 +18,9 @@ use std::sync::Arc;
 /// What only upstream's thread changes.
 #[derive(Default)]
 pub struct Entrance {
-    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Downstream has no use for frames that end before this running time.
-    earliest: Option<gst::ClockTime>,
+    pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// The next frame follows a gap.
-    discont: bool,
+    pub(super) discont: bool,
 }
 
 impl Entrance {
@@ -46,6 +46,7 @@ impl SrUpscale {
             Ok(session) => session,
             Err(flow) => return Ok(Err(flow)),
         };
+        session.comes(buffer.pts());
         if self.is_hopeless(&buffer, &session) {
             self.drop_frame(&buffer);
             return Ok(self.queue.flow());
@@ -77,54 +78,6 @@ impl SrUpscale {
         Ok(negotiated.and_then(|_| self.session().ok_or(gst::FlowError::NotNegotiated)))
     }
 
-    /// Whether downstream would only throw the frame away.
-    fn is_hopeless(&self, buffer: &gst::BufferRef, session: &Session) -> bool {
-        if !lock(&self.settings).qos {
-            return false;
-        }
-        let entrance = lock(&self.entrance);
-        let (Some(segment), Some(pts)) = (&entrance.segment, buffer.pts()) else { return false };
-        let end = segment.to_running_time(pts + buffer.duration().unwrap_or(gst::ClockTime::ZERO));
-        let too_late = entrance.earliest.zip(end).is_some_and(|(earliest, end)| end < earliest);
-        too_late || session.has_no_time()
-    }
-
-    fn drop_frame(&self, buffer: &gst::BufferRef) {
-        let mut entrance = lock(&self.entrance);
-        entrance.discont = true;
-        let dropped = self.count_dropped();
-        let (Some(segment), Some(pts)) = (&entrance.segment, buffer.pts()) else { return };
-        let running = segment.to_running_time(pts);
-        let jitter = match (entrance.earliest, running) {
-            (Some(earliest), Some(running)) => {
-                i64::try_from(earliest.saturating_sub(running).nseconds()).unwrap_or(i64::MAX)
-            }
-            _ => 0,
-        };
-        let message = gst::message::Qos::builder(false)
-            .running_time(running)
-            .stream_time(segment.to_stream_time(pts))
-            .timestamp(pts)
-            .duration(buffer.duration())
-            .values(jitter, 1.0, 1_000_000)
-            .stats(gst::format::Buffers::from_u64(self.stats().frames), gst::format::Buffers::from_u64(dropped))
-            .src(&*self.obj())
-            .build();
-        drop(entrance);
-        let _ = self.obj().post_message(message);
-    }
-
-    /// Downstream says how it likes what it gets: how late or early a frame was.
-    pub fn hear_quality(&self, event: &gst::event::Qos) {
-        let (_, _, diff, Some(timestamp)) = event.get() else { return };
-        let late = gst::ClockTime::from_nseconds(diff.unsigned_abs());
-        let earliest = if diff > 0 { timestamp + 2 * late } else { timestamp.saturating_sub(late) };
-        lock(&self.entrance).earliest = Some(earliest);
-        if let Some(session) = self.session().filter(|_| diff > 0) {
-            session.scheduler.report_lateness(late.into());
-        }
-    }
-
     /// An event from upstream. Serialised ones wait for their turn behind the frames before them.
     pub fn sink_event(&self, event: gst::Event) -> Flow {
         let pushed =
@@ -140,6 +93,7 @@ impl SrUpscale {
             gst::EventView::FlushStop(_) => {
                 let flow = pushed(event);
                 *lock(&self.entrance) = Entrance::fresh();
+                *lock(&self.earliest) = None;
                 self.open();
                 self.start_task().map_err(|_| gst::FlowError::Error).and(flow)
             }
@@ -221,8 +175,7 @@ impl SrUpscale {
     fn renew_session(&self, incaps: &gst::Caps, seqnum: Option<gst::Seqnum>) -> Result<Flow, Failure> {
         let settings = lock(&self.settings).clone();
         let Some(outcaps) = self.choose_output(incaps, settings.scale_factor) else {
-            gst::warning!(CAT, imp = self, "downstream takes nothing that could be made of {incaps}");
-            return Ok(Err(gst::FlowError::NotNegotiated));
+            return self.nothing_fits(incaps, settings.scale_factor);
         };
         if let Err(flow) = self.queue.drain().and_then(|_| self.tell_output(&outcaps, seqnum)) {
             return Ok(Err(flow));
@@ -237,9 +190,38 @@ impl SrUpscale {
             let session = Session::new(&settings, terms.clone())?;
             session.set_pool(Some(&self.choose_pool(&session, &terms)?));
             gst::info!(CAT, imp = self, "{incaps}, live: {}: {}", terms.live, session.scheduler.describe());
+            self.warn_of_no_rate(&session, &settings);
             self.set_session(Arc::new(session));
         }
         Ok(self.queue.flow())
+    }
+
+    /// Downstream takes nothing that could be made of these caps: an error, unless that is only for a flush.
+    fn nothing_fits(&self, incaps: &gst::Caps, factor: u32) -> Result<Flow, Failure> {
+        if let Err(flow) = self.queue.flow() {
+            return Ok(Err(flow));
+        }
+        if self.src().pad_flags().contains(gst::PadFlags::FLUSHING) {
+            return Ok(Err(gst::FlowError::Flushing));
+        }
+        let info = video_info(incaps)?;
+        let (width, height) =
+            (u64::from(info.width()) * u64::from(factor), u64::from(info.height()) * u64::from(factor));
+        Err(Failure::Caps(format!(
+            "what follows srupscale does not take pictures of {width}x{height} made of {incaps}; change scale-factor, or the \
+             caps or element behind it"
+        )))
+    }
+
+    /// With a target that is to follow a stream which does not say how fast it is there is none.
+    fn warn_of_no_rate(&self, session: &Session, settings: &Settings) {
+        if settings.target_fps < 0.0 && !session.has_rate() {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ["target-fps=-1 has no effect: the stream's caps name no framerate; give target-fps a number"]
+            );
+        }
     }
 
     fn choose_pool(&self, session: &Session, terms: &Terms) -> Result<gst::BufferPool, Failure> {

@@ -10,6 +10,7 @@ mod imp;
 mod input;
 mod output;
 mod pace;
+mod quality;
 mod queue;
 mod session;
 mod settings;

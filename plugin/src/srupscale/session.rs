@@ -15,7 +15,7 @@ use crate::caps;
 use crate::errors::Failure;
 use crate::video::{Layout, engine_info, video_info};
 
-/// How long a frame of a stream without a rate is thought to last, where a latency must be named.
+/// How long a frame of a stream without a rate is thought to last, until that is learned.
 const UNKNOWN_INTERVAL: Duration = Duration::from_millis(40);
 
 /// What was negotiated, and what makes the frames.
@@ -77,6 +77,18 @@ impl Session {
         let before = std::mem::replace(&mut *lock(&self.pool), pool.cloned());
         if let Some(before) = before.filter(|before| Some(before) != pool) {
             let _ = before.set_active(false);
+        }
+    }
+
+    /// Whether the caps say how many frames come in a second.
+    pub fn has_rate(&self) -> bool {
+        rate(&self.input).is_some()
+    }
+
+    /// A frame comes with that time stamp.
+    pub fn comes(&self, stamp: Option<gst::ClockTime>) {
+        if let Some(stamp) = stamp.filter(|_| !self.has_rate()) {
+            lock(&self.pace).comes(stamp.into());
         }
     }
 

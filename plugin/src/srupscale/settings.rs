@@ -98,15 +98,16 @@ impl Settings {
         })
     }
 
-    /// The ladder; without a target only its top is used.
+    /// The ladder; without a target the model alone, but names that cannot be had are told all the same.
     fn models(&self, target: Option<f64>) -> Result<Vec<Model>, Failure> {
         let scale = self.scale_factor as usize;
         let names: Vec<&str> = self.ladder.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-        if !names.is_empty() {
-            return Ok(ladder::named(&names, scale)?);
+        let named = if names.is_empty() { None } else { Some(ladder::named(&names, scale)?) };
+        match (target, named) {
+            (Some(_), Some(ladder)) => Ok(ladder),
+            (Some(_), None) => Ok(ladder::below(Model::open(&self.model, scale)?, scale)?),
+            (None, _) => Ok(vec![Model::open(&self.model, scale)?]),
         }
-        let top = Model::open(&self.model, scale)?;
-        Ok(if target.is_some() { ladder::below(top, scale)? } else { vec![top] })
     }
 
     fn backend_kind(&self) -> BackendKind {
@@ -151,7 +152,8 @@ impl Settings {
             "ladder" => self.ladder.to_value(),
             "reuse" => self.reuse.to_value(),
             "qos" => self.qos.to_value(),
-            _ => self.threads.to_value(),
+            "threads" => self.threads.to_value(),
+            _ => unreachable!("GObject asks only for properties that were declared"),
         }
     }
 }
@@ -219,7 +221,7 @@ fn machine() -> Vec<glib::ParamSpec> {
             .nick("Backend")
             .blurb(
                 "Where the network runs. auto uses the CPU if there is no NVIDIA GPU that can run it, which may be too slow \
-                 for real time; cuda is an error then. A change takes effect at the next frame",
+                 for real time; cuda is an error where there is no NVIDIA GPU. A change takes effect at the next frame",
             )
             .mutable_playing()
             .build(),
