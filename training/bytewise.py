@@ -18,7 +18,6 @@ from quantized import LEVELS, per_channel, quantize
 from trainer import Trainer
 
 CALIBRATE_EVERY = 200  # steps
-MARGIN = 8  # from there on no pixel sees the picture's end
 SIDE = 32  # of a smooth picture: enlarged it is a block whose mean precisions.py measures
 APART_SHARE = 3e-3  # weight of what bytes and f32 are apart, beside the losses on pictures
 
@@ -78,9 +77,11 @@ def apart(exact, made):
     return F.relu(worst - 0.5).square().mean() + (means / 0.2).pow(4).mean()
 
 
-def off_level(x, made, scale):
-    """How far enlarged flats are from their level, beyond 0.3 codes: then they round to it."""
-    inner = slice(MARGIN * scale, -MARGIN * scale)
+def off_level(x, made, model):
+    """How far enlarged flats are from their level, beyond 0.3 codes: then they round to it. Only
+    where no pixel sees the picture's end."""
+    scale, margin = model.scale, (len(model.body) + 2) * model.scale
+    inner = slice(margin, -margin)
     codes = 255 * (made - nearest(x, scale))[..., inner, inner]
     flat = x.amax((1, 2, 3)) == x.amin((1, 2, 3))
     return (F.relu(codes.abs() - 0.3).square().mean((1, 2, 3)) * flat).mean()
@@ -100,7 +101,9 @@ class ByteTrainer(Trainer):
         if self.steps is None or self.step % CALIBRATE_EVERY == 0:
             found = calibrate.largest(self.model, [*calibrate.drawn(), pictures[0]])
             self.steps = [layer / LEVELS for layer in found]
-        return *pictures, smooth(self.options.batch // 2, self.random, self.device)
+        # At least one for each worker.
+        count = max(self.options.batch // 2, self.options.workers)
+        return *pictures, smooth(count, self.random, self.device)
 
     def part(self, batch):
         low, high, even = batch
@@ -108,11 +111,8 @@ class ByteTrainer(Trainer):
             made = [self.run(low).float()]
         made.append(forward(self.model, self.steps, low))
         loss = sum(self.loss(picture, high) for picture in made) / 2
-        if self.teacher:
-            with torch.no_grad():
-                lesson = self.teacher(low)
-            loss = loss / 2 + sum(self.loss(picture, lesson) for picture in made) / 4
+        loss = self.taught(low, made, loss)
         pair = self.run(even), forward(self.model, self.steps, even)
-        levels = sum(off_level(even, picture, self.model.scale) for picture in pair)
+        levels = sum(off_level(even, picture, self.model) for picture in pair)
         loss = loss + APART_SHARE * (apart(*pair) + levels)
         return loss.detach(), torch.autograd.grad(loss, list(self.model.parameters()))

@@ -109,6 +109,8 @@ def main():
 
     folders = [i for i in options.inputs if Path(i).is_dir()]
     files = [i for i in options.inputs if not Path(i).is_dir()]
+    if options.record and not folders:
+        p.error("--record needs folders of pictures to measure on")
     if options.precision != "f32":
         for path in files:
             loss = against_f32(path, folders, options.precision)
@@ -116,6 +118,8 @@ def main():
                 weights.annotate(path, path, **{f"{options.precision}_loss": f"{loss:.3f}"})
         return
     models = [(f, *load(f, "f32")) for f in files]
+    if not models and not options.scale:
+        p.error("without a weights file --scale says by how much to enlarge")
     for scale in sorted({int(m["scale"]) for *_, m in models} or {options.scale}):
         scalers = [("bicubic", partial(classic, scale=scale, filter_=Image.BICUBIC)),
                    ("lanczos", partial(classic, scale=scale, filter_=Image.LANCZOS))]

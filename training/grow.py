@@ -3,7 +3,8 @@
 Luma: the donor's channels are carried through the first channels of the larger network. No
 feature is negative, so layers the donor lacks pass them on unchanged by a kernel of one tap. All
 other channels start at random and reach the result only as training finds a use for them. SDAN gets
-blocks more (`deepen`), DLGSANet groups (`lengthen`), which do nothing at first.
+blocks more (`deepen`), DLGSANet groups (`lengthen`), which do nothing at first. For another scale
+the last convolution is taken from that of the donor, too (`rescale`).
 """
 
 import torch
@@ -51,6 +52,15 @@ def deepen(state, channels):
     """
     fuse = state["fuse.weight"]
     return state | {"fuse.weight": F.pad(fuse, (0, 0, 0, 0, 0, channels - fuse.shape[1]))}
+
+
+def rescale(state, old, new):
+    """The last convolution of luma or SDAN for another scale, before the pixel shuffle: each pixel
+    of the enlarged picture begins as that of the donor which lies nearest to it."""
+    nearest = torch.tensor([(2 * i + 1) * old // (2 * new) for i in range(new)])
+    phases = (nearest[:, None] * old + nearest).flatten()
+    tail = {n: t for n, t in state.items() if n.startswith("tail.")}
+    return {n: t.unflatten(0, (-1, old * old))[:, phases].flatten(0, 1) for n, t in tail.items()}
 
 
 def lengthen(model, donor):

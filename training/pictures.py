@@ -58,8 +58,11 @@ class Atlas:
     def __init__(self, folder, scale, channels, device, degrade=None):
         """`degrade` makes lists of other low-resolution pictures out of the list of the clean."""
         self.scale, self.device = scale, device
+        files = find(folder)
         # Even sides, as 4:2:0 has them.
-        pairs = [pair(read(p, 2 * scale), scale, channels) for p in find(folder)]
+        pairs = [pair(read(p, 2 * scale), scale, channels) for p in files]
+        sides = ((min(low.shape[:2]), str(path)) for (low, _), path in zip(pairs, files))
+        self.least, self.smallest = min(sides)
         clean = [low for low, _ in pairs]
         forms = [clean, *(degrade(clean) if degrade else [])]
         self.low = self._flat([low for form in forms for low in form])
@@ -76,6 +79,10 @@ class Atlas:
 
     def batch(self, count, side, generator):
         """`count` random crops, low [count,C,side,side] and high, both in 0..1."""
+        if side > self.least:
+            raise SystemExit(f"{self.smallest} is too small for crops of {side} pixels, reduced by "
+                             f"{self.scale}: take it out, or give a smaller --crop")
+
         def draw(low, high):
             unit = torch.rand(count, generator=generator, device=self.device)
             return low + (unit * (high - low)).long()

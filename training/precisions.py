@@ -81,6 +81,8 @@ def apart(model, other):
         picture = picture.expand(-1, model.channels, -1, -1) / 255
         made = [(f(picture).clamp(0, 1) * 255).round() for f in (model, other)]
         difference = made[1] - made[0]
+        if not difference.isfinite().all():
+            raise SystemExit("a network makes what is not a number of a smooth picture")
         codes = max(codes, difference.abs().max().item())
         means = F.avg_pool2d(difference, BLOCK, BLOCK // 4)
         blocks = max(blocks, means.abs().max().item())

@@ -31,7 +31,7 @@ def parser():
     p.add_argument("--scale", type=int, choices=(2, 3, 4))
     p.add_argument("--data", required=True, help="folder of training pictures")
     p.add_argument("--out", required=True, help="checkpoint to write (a folder with --queue)")
-    p.add_argument("--resume", help="checkpoint to go on from; --out itself is the default")
+    p.add_argument("--resume", help="checkpoint to go on from, where --out is not there yet")
     p.add_argument("--queue", help="JSON file of trainings; takes the first unfinished one")
     p.add_argument("--minutes", type=float, default=1e9, help="length of this slice")
     p.add_argument("--budget", type=float, default=60, help="minutes of the whole training")
@@ -41,13 +41,14 @@ def parser():
     p.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     p.add_argument("--optimiser", choices=("adam", "soap"), default="adam")
     p.add_argument("--bf16", action="store_true", help="convolve in bf16 (GPUs always do)")
-    p.add_argument("--average", type=float, default=0.999, help="decay of the weight average")
+    p.add_argument("--average", type=float, default=0.999,
+                   help="decay of the weight average, reached as steps pass ten times its span")
     p.add_argument("--psnr-share", type=float, default=0.0, help="last share trained on PSNR")
     p.add_argument("--bytes", action="store_true", help="luma: train what bytes compute, too")
     p.add_argument("--flavour", choices=("stream",),
                    help="stream: for input that was compressed (needs ffmpeg)")
     p.add_argument("--init-from", help="weights file or checkpoint to start from, any scale")
-    p.add_argument("--teacher", help="weights file of a larger network of the same scale")
+    p.add_argument("--teacher", help="weights of a better network of the same scale and colours")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, default=1, help="parts of a batch done side by side")
     p.add_argument("--threads", type=int, help="PyTorch's own threads (CPU)")
@@ -106,7 +107,8 @@ def train(options):
     family, params = parameters(options.network, options.scale)
     params |= options.params
     trainer = (ByteTrainer if options.bytes else Trainer)(family, params, options, device)
-    source = options.resume or options.out
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    source = options.out if Path(options.out).exists() else options.resume or options.out
     if Path(source).exists():
         trainer.restore(source)
     elif options.resume:
@@ -141,6 +143,8 @@ def main():
             raise SystemExit("every training of the queue is done")
     if not options.network or not options.scale:
         raise SystemExit("give --network and --scale, or --queue")
+    if options.batch < options.workers:
+        raise SystemExit("--batch is less than --workers: each needs a picture")
     train(options)
 
 

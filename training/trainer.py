@@ -12,14 +12,15 @@ import torch
 from torch.nn import functional as F
 
 import fold
-from grow import deepen, grow, lengthen
+from grow import deepen, grow, lengthen, rescale
 from networks import Dlgsanet, Luma, Sdan, build
 from quick import quicken
 from recolour import to_luma
 from soap import Soap
 from weights import load_network
 
-WARM_UP = 0.01  # share of the training over which the learning rate rises from zero
+FEW = 3  # steps whose median says what one takes
+WARM_UP = 60  # steps over which the learning rate rises: an optimiser's averages span twenty
 # Of the logarithm of squared error: its gradients are then near those of L1, which an optimiser's
 # averages still remember.
 PSNR_FACTOR = 0.01
@@ -29,17 +30,18 @@ PSNR_FLOOR = 1e-5  # squared error, 50 dB: what is better than that draws no mor
 class Clock:
     """Seconds spent in steps.
 
-    A step counts at most ten times the recent median, so a process that was stopped for a while
-    does not lose that part of its budget.
+    A step counts at most twice the recent median, so a process that was stopped for a while, or had
+    to share its core, does not lose that part of its budget: the rate would fall without steps.
     """
 
-    def __init__(self, elapsed=0.0):
+    def __init__(self, elapsed=0.0, usual=None):
+        """`usual`: the median of the steps so far, where there were any."""
         self.elapsed = elapsed
-        self.recent = deque(maxlen=99)
+        self.recent = deque([usual] * FEW if usual else [], maxlen=99)
 
     def add(self, seconds):
-        if len(self.recent) > 9:
-            seconds = min(seconds, 10 * self.step_seconds())
+        if len(self.recent) >= FEW:
+            seconds = min(seconds, 2 * self.step_seconds())
         self.recent.append(seconds)
         self.elapsed += seconds
 
@@ -64,13 +66,21 @@ class Trainer:
         if device.type == "cpu":
             quicken(self.model)
         self.run = torch.compile(self.model) if options.compile else self.model
-        self.teacher = load_network(options.teacher)[0].to(device) if options.teacher else None
+        self.teacher = self.hire(options.teacher) if options.teacher else None
         self.optimiser = optimiser(options.optimiser, self.model.parameters(), options.rate)
         self.short = options.bf16 or device.type == "cuda"
         self.random = torch.Generator(device).manual_seed(options.seed)
         self.pool = ThreadPoolExecutor(options.workers, initializer=torch.set_num_threads,
                                        initargs=(1,))
         self.step, self.clock = 0, Clock()
+
+    def hire(self, path):
+        """A network to learn from, beside the pictures."""
+        teacher = load_network(path)[0]
+        if (teacher.channels, teacher.scale) != (self.channels, self.options.scale):
+            raise SystemExit(f"{path} cannot teach: it has other colours or another scale")
+        teacher.to(self.device, memory_format=torch.channels_last)
+        return quicken(teacher) if self.device.type == "cpu" else teacher
 
     def progress(self):
         """Share of the whole training that is done, by steps or by time."""
@@ -81,7 +91,7 @@ class Trainer:
     def rate(self):
         done = min(self.progress(), 1.0)
         cosine = 0.5 + 0.5 * math.cos(math.pi * done)
-        return self.options.rate * max(cosine, 1e-3) * min(1.0, done / WARM_UP + 1e-3)
+        return self.options.rate * max(cosine, 1e-3) * min(1.0, (self.step + 1) / WARM_UP)
 
     def advance(self, atlas):
         """One step; the loss comes back as a tensor, so that a GPU is not waited for."""
@@ -105,7 +115,7 @@ class Trainer:
         Threads that meet once per step lose little when other programs hold the cores; threads
         that meet in every operator, as PyTorch's own do, lose most of their time then.
         """
-        parts = zip(*(tensor.chunk(self.options.workers) for tensor in batch))
+        parts = zip(*(tensor.tensor_split(self.options.workers) for tensor in batch))
         run = self.pool.map if self.options.workers > 1 else map
         losses, gradients = zip(*run(self.part, parts))
         for parameter, *shares in zip(self.model.parameters(), *gradients):
@@ -117,12 +127,19 @@ class Trainer:
         low, high = batch
         with torch.autocast(self.device.type, torch.bfloat16, self.short):
             output = self.run(low).float()
-            loss = self.loss(output, high)
-            if self.teacher:
-                with torch.no_grad():
-                    lesson = self.teacher(low).float()
-                loss = 0.5 * loss + 0.5 * self.loss(output, lesson)
+            loss = self.taught(low, [output], self.loss(output, high))
         return loss.detach(), torch.autograd.grad(loss, list(self.model.parameters()))
+
+    def taught(self, low, outputs, loss):
+        """The loss, and what the teacher makes of it: half at first, and nothing from where PSNR is
+        trained on, which would draw nearer to the teacher than to the truth."""
+        share = 0.5 * (1 - self.progress() / max(1 - self.options.psnr_share, 1e-6))
+        if self.teacher is None or share <= 0:
+            return loss
+        with torch.no_grad():
+            lesson = self.teacher(low).float()
+        away = sum(F.l1_loss(output, lesson) for output in outputs) / len(outputs)
+        return (1 - share) * loss + share * away
 
     def loss(self, output, target):
         """L1; at the end the mean PSNR of the crops, for it is what networks are judged by."""
@@ -143,10 +160,11 @@ class Trainer:
     def save(self, path):
         kept = {
             "family": self.family, "params": self.params, "scale": self.options.scale,
-            "flavour": self.options.flavour,
+            "flavour": self.options.flavour, "learner": self.options.optimiser,
             "model": self.model.state_dict(), "average": self.average,
             "optimiser": self.optimiser.state_dict(), "random": self.random.get_state(),
             "step": self.step, "elapsed": self.clock.elapsed, "progress": self.progress(),
+            "step_seconds": self.clock.step_seconds() if self.clock.recent else None,
         }
         # Written aside and renamed: a cut-off write must not cost the training.
         aside = Path(f"{path}.part")
@@ -158,11 +176,16 @@ class Trainer:
         if (kept["family"], kept["params"], kept["scale"]) != (
                 self.family, self.params, self.options.scale):
             raise SystemExit(f"{path} is a checkpoint of another network or scale")
+        # Older checkpoints do not say how they learned.
+        if (kept["flavour"], kept.get("learner", self.options.optimiser)) != (
+                self.options.flavour, self.options.optimiser):
+            raise SystemExit(f"{path} is of another flavour or optimiser: give the same")
         self.model.load_state_dict(kept["model"])
         self.average = kept["average"]
         self.optimiser.load_state_dict(kept["optimiser"])
         self.random.set_state(kept["random"].cpu())
-        self.step, self.clock = kept["step"], Clock(kept["elapsed"])
+        self.step = kept["step"]
+        self.clock = Clock(kept["elapsed"], kept.get("step_seconds"))
 
 
 def optimiser(name, parameters, rate):
@@ -187,6 +210,10 @@ def adopt(model, path):
         theirs = lengthen(model, donor)
     if foreign := theirs.keys() - own.keys():
         raise SystemExit(f"{path} is of a larger network: it has {min(foreign)}")
-    # All but the tail has the same shape at every scale.
-    own.update({n: t for n, t in theirs.items() if own[n].shape == t.shape})
-    model.load_state_dict(own)
+    if isinstance(model, (Luma, Sdan)) and donor.scale != model.scale:
+        theirs = theirs | rescale(theirs, donor.scale, model.scale)
+    # All else has the same shape at every scale.
+    fresh = {n for n, t in theirs.items() if own[n].shape != t.shape}
+    if foreign := {n for n in fresh if not n.startswith(("tail.", "upsample."))}:
+        raise SystemExit(f"{path} is of a network of another shape: see its {min(foreign)}")
+    model.load_state_dict(own | {n: t for n, t in theirs.items() if n not in fresh})

@@ -1,6 +1,7 @@
 """Weights files: safetensors with the network, its parameters and the scale as metadata."""
 
 import json
+import os
 
 import torch
 from safetensors import safe_open
@@ -10,8 +11,11 @@ from networks import build
 
 
 def save(path, state, family, params, scale, half=False, flavour=None):
-    kind = torch.float16 if half else torch.float32
-    tensors = {name: t.detach().to("cpu", kind).contiguous() for name, t in state.items()}
+    def kind(name):
+        # DLSN's hash codes are told apart by what halves would round off.
+        return torch.float16 if half and not name.endswith(".rotations") else torch.float32
+
+    tensors = {name: t.detach().to("cpu", kind(name)).contiguous() for name, t in state.items()}
     metadata = {"network": family, "preset": json.dumps(params), "scale": str(scale)}
     if flavour:
         metadata["flavour"] = flavour
@@ -32,7 +36,10 @@ def annotate(source, target, **fields):
         # A tensor may be a view of the file, which may be the one that is written.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
         metadata = {name: v for name, v in (file.metadata() | fields).items() if v is not None}
-    save_file(tensors, target, metadata)
+    # Written aside and renamed: a cut-off write must not cost the weights.
+    aside = f"{target}.part"
+    save_file(tensors, aside, metadata)
+    os.replace(aside, target)
 
 
 def load_network(path):

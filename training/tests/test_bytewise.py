@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -66,14 +67,15 @@ def test_apart_sees_means_and_pixels():
 
 
 def test_flats_are_held_at_their_level():
+    model = SimpleNamespace(scale=3, body=range(6))  # looks 8 pixels far
     flats = (torch.tensor([40.0, 80]) / 255).view(2, 1, 1, 1).expand(2, 1, 32, 32).clone()
     made = bytewise.nearest(flats, 3) + 0.8 / 255
-    assert abs(bytewise.off_level(flats, made, 3) - 0.25) < 1e-3
+    assert abs(bytewise.off_level(flats, made, model) - 0.25) < 1e-3
     made[..., 24:-24, 24:-24] = flats[..., :1, :1]
-    assert bytewise.off_level(flats, made, 3) < 1e-9
+    assert bytewise.off_level(flats, made, model) < 1e-9
     flats[0, 0, 0, 0] = 0
     made = bytewise.nearest(flats, 3) + 0.8 / 255
-    assert abs(bytewise.off_level(flats, made, 3) - 0.125) < 1e-3
+    assert abs(bytewise.off_level(flats, made, model) - 0.125) < 1e-3
 
 
 def test_a_step_trains_both(atlas):  # noqa: F811

@@ -168,6 +168,74 @@ def test_other_scale_takes_the_body(atlas, tmp_path):
     assert torch.equal(other.average["body.1.weight"], done.average["body.1.weight"])
 
 
+@pytest.mark.parametrize("name", ["luma-s", "sdan-small"])
+def test_other_scale_begins_as_the_nearest_pixels(name, tmp_path):
+    family, params = parameters(name, 2)
+    donor, model = (build(family, params, scale) for scale in (2, 4))
+    weights.save(tmp_path / "x2.safetensors", donor.state_dict(), family, params, 2)
+    trainer_module.adopt(model, tmp_path / "x2.safetensors")
+    x = torch.rand(1, donor.channels, 9, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(x), F.interpolate(donor(x), scale_factor=2))
+
+
+def test_a_start_of_another_shape_is_refused(tmp_path):
+    family, params = parameters("sdan-small", 2)
+    narrow = build(family, params | {"dim": 24}, 2)
+    weights.save(tmp_path / "a.safetensors", narrow.state_dict(), family, params | {"dim": 24}, 2)
+    with pytest.raises(SystemExit, match="another shape"):
+        trainer_module.adopt(build(family, params, 2), tmp_path / "a.safetensors")
+
+
+def test_crops_larger_than_a_picture_are_refused(atlas):
+    atlas.batch(4, 30, torch.Generator())
+    with pytest.raises(SystemExit, match="1.png is too small|0.png is too small"):
+        atlas.batch(4, 31, torch.Generator())
+
+
+def test_time_without_steps_costs_little(atlas):
+    clock = trainer_module.Clock()
+    for seconds in [1, 1, 1, 100, 1, 100]:
+        clock.add(seconds)
+    assert clock.elapsed == 8
+    # As after a checkpoint: the first step may be the one that was stopped.
+    later = trainer_module.Clock(clock.elapsed, clock.step_seconds())
+    later.add(50)
+    assert later.elapsed == 10
+
+
+def test_the_rate_rises_while_averages_are_young():
+    rates = []
+    made = trainer(steps=1000)
+    for made.step in (0, 9, 59, 60, 500):
+        rates.append(made.rate() / made.options.rate)
+    assert rates[0] == pytest.approx(1 / 60, rel=0.01) and rates[1] < 0.2
+    assert rates[2] > 0.98 and rates[3] > rates[4] == pytest.approx(0.5)
+
+
+def test_a_teacher_is_heard_at_first_and_must_fit(atlas, tmp_path):
+    for name in ("luma-m", "sdan-small"):
+        path = tmp_path / f"{name}.safetensors"
+        weights.save(path, build_preset(name, 2).state_dict(), *parameters(name, 2), 2)
+    with pytest.raises(SystemExit, match="cannot teach"):
+        trainer(teacher=tmp_path / "sdan-small.safetensors")
+    taught, alone = trainer(teacher=tmp_path / "luma-m.safetensors", seed=3), trainer(seed=3)
+    low, high = atlas.batch(2, 16, torch.Generator().manual_seed(1))
+    first = [made.part((low, high))[0] for made in (taught, alone)]
+    assert first[0] != first[1]
+    taught.step = alone.step = 3  # of 6: from there on on PSNR
+    assert taught.part((low, high))[0] == alone.part((low, high))[0]
+
+
+def test_resuming_asks_for_the_same_flavour_and_optimiser(atlas, tmp_path):
+    done = trainer()
+    done.advance(atlas)
+    done.save(tmp_path / "a.pt")
+    for other in (trainer(flavour="stream"), trainer(optimiser="soap")):
+        with pytest.raises(SystemExit, match="flavour or optimiser"):
+            other.restore(tmp_path / "a.pt")
+
+
 def test_grown_network_repeats_the_smaller():
     small, exact, skip = build_preset("luma-s", 2), Luma(2, 24, 5, False), build_preset("luma-m", 2)
     x = torch.rand(1, 1, 12, 11)
