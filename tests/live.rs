@@ -177,6 +177,16 @@ fn a_file_is_played_to_its_last_frame_and_sound() {
 }
 
 #[test]
+fn a_file_loses_no_frame_to_a_network_that_is_too_slow() {
+    let Some(folder) = workshop(&["matroskamux"]) else { return };
+    let folder = folder.path();
+    ffmpeg(folder, "-f lavfi -i testsrc2=size=160x90:rate=25:duration=0.4 -c:v libx264 -bf 2 clip.mkv");
+    let run = Live::start(folder, "clip.mkv out.mkv --model dlgsanet-tiny --target-fps 0").finish();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!((frame_sizes(&folder.join("out.mkv")).len(), &run.last()["dropped"]), (10, &0.into()), "{run:?}");
+}
+
+#[test]
 fn the_end_by_ctrl_c_leaves_a_file_that_plays_and_figures_are_served_until_then() {
     let Some(folder) = workshop(&["mp4mux", "avenc_aac"]) else { return };
     let folder = folder.path();

@@ -42,6 +42,7 @@ pub struct Output {
     audio: Option<AppSrc>,
     /// Keeps the first packets of one stream until the other has some.
     hold: Option<Hold>,
+    meter: Arc<Meter>,
     started: Instant,
 }
 
@@ -65,6 +66,8 @@ impl Output {
         video.set_block(patient);
         video.set_max_buffers(if patient { 8 } else { 0 });
         let upscaler = upscaler::add(&pipeline, &args.upscaling)?;
+        // Of a source that waits nothing is left out, however slow the network is.
+        upscaler.set_property("qos", !patient);
         let audio = streams.audio.is_some().then(|| source(&pipeline, latency)).transpose()?;
         // Muxers want to know what it is before it comes.
         audio.iter().for_each(|audio| audio.set_caps(streams.audio.as_ref()));
@@ -86,7 +89,7 @@ impl Output {
                 hold = Some(Hold::new(&pads));
             }
         }
-        Ok(Self { pipeline, bus, upscaler, video, audio, hold, started: Instant::now() })
+        Ok(Self { pipeline, bus, upscaler, video, audio, hold, meter: meter.clone(), started: Instant::now() })
     }
 
     /// Where frames and sound go in.
@@ -133,16 +136,18 @@ impl Output {
     /// Waits until everything has gone out, after the sources were ended.
     ///
     /// # Errors
-    /// What goes wrong, or `limit` is over.
+    /// What goes wrong, or no frame has come out for as long as `limit`.
     pub fn finish(&self, limit: Duration) -> Result<(), Failure> {
         self.hold.iter().for_each(Hold::release);
-        let begun = Instant::now();
+        let (mut frames, mut since) = (0, Instant::now());
         while !self.poll()? {
-            if begun.elapsed() > limit {
-                return Err(Failure::new(format!(
-                    "the output did not end within {} s; it may be cut off",
-                    limit.as_secs()
-                )));
+            let now = self.meter.read(Instant::now()).frames;
+            if now != frames {
+                (frames, since) = (now, Instant::now());
+            }
+            if since.elapsed() > limit {
+                let seconds = limit.as_secs();
+                return Err(Failure::new(format!("the output has stood still for {seconds} s; it may be cut off")));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
