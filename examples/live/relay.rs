@@ -18,7 +18,7 @@ use crate::stop;
 /// How often everything is looked after.
 const STEP: Duration = Duration::from_millis(20);
 
-/// How long the output may take to end: encoders and networks hold seconds at most.
+/// How long the output may stand still before it has ended: encoders and networks hold seconds at most.
 const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// One run, from the first connection to the end of the output.
@@ -221,10 +221,12 @@ impl<'a> Relay<'a> {
             Link::Connecting { ingest, .. } => (ingest, false),
             Link::Down { .. } => return Ok(Source::GoesOn),
         };
+        let never_was_there = self.feed.arrivals() == 0 && !self.args.wait;
         let hopeless = match self.input.manner() {
             Manner::File => true,
-            Manner::Http => self.feed.arrivals() == 0 && !self.args.wait || played && !ingest.is_broadcast(),
-            Manner::Asked | Manner::Awaited => self.feed.arrivals() == 0 && !self.args.wait,
+            // A file that breaks off would begin anew.
+            Manner::Http => never_was_there || (played && !ingest.is_broadcast()),
+            Manner::Asked | Manner::Awaited => never_was_there,
         };
         if hopeless {
             // What has been decoded is kept, and the output is one that plays.
