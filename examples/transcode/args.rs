@@ -41,7 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "ENCODER", help_heading = "Encoding")]
     pub codec: Option<String>,
 
-    /// Quality, lower is better and larger [default: 17 for libx264 and libx265, else the encoder's own]
+    /// Quality, lower is better and larger [default: 17 for libx264 and libx265 where --encoder-option gives neither b nor qp,
+    /// else the encoder's own]
     #[arg(long, value_name = "N", help_heading = "Encoding")]
     pub crf: Option<f32>,
 
