@@ -96,6 +96,12 @@ impl Chain {
         }
     }
 
+    /// The rung whose last output is that of this frame, too.
+    pub fn held(&self, changes: Option<&Changes>) -> Option<usize> {
+        let same = changes.is_some_and(|changes| !changes.any()) && !self.since.any();
+        self.kept.as_ref().filter(|_| same).map(|(rung, _)| *rung)
+    }
+
     /// What to do for a frame that a lane computes with that rung. Frames come in their order.
     pub fn errand(&mut self, rung: usize, changes: Option<&Changes>) -> Errand {
         self.skip(changes);
@@ -161,6 +167,7 @@ mod tests {
         assert!(chain.errand(0, None).to.is_none());
         let second = chain.errand(0, Some(&same(&chain)));
         assert!(second.work == Work::Whole && second.to.is_some());
+        assert_eq!((chain.held(Some(&same(&chain))), chain.held(None)), (Some(0), None));
         let third = chain.errand(0, Some(&same(&chain)));
         assert!(third.work == Work::Tiles(Vec::new()) && third.from.is_some());
     }
@@ -183,6 +190,7 @@ mod tests {
         let mut all = same(&chain);
         all.set_all();
         chain.skip(Some(&all));
+        assert_eq!(chain.held(Some(&same(&chain))), None);
         assert!(chain.errand(0, Some(&same(&chain))).work == Work::Whole);
     }
 

@@ -105,7 +105,8 @@ impl<J: Job> Worker<J> {
                 continue;
             };
             let (now, waiting) = (shared.now(), desk.waiting.len());
-            let choice = desk.pacer.choose(now, &flight.ticket, waiting);
+            let held = desk.chain.held(flight.changes.as_ref());
+            let choice = desk.pacer.choose(now, &flight.ticket, waiting, held);
             if let Some(reason) = choice.change {
                 flight.chosen(reason, desk.pacer.rung());
             }

@@ -187,8 +187,9 @@ impl Pacer {
         Ticket { number: self.schedule.arrived(came.as_secs_f64()), came, scene_cut }
     }
 
-    /// A free lane takes the oldest waiting frame; `waiting` more are queued behind it.
-    pub fn choose(&mut self, now: Duration, ticket: &Ticket, waiting: usize) -> Choice {
+    /// A free lane takes the oldest waiting frame; `waiting` more are queued behind it. `held`: the rung whose output is at hand
+    /// because nothing has changed since.
+    pub fn choose(&mut self, now: Duration, ticket: &Ticket, waiting: usize, held: Option<usize>) -> Choice {
         let now = now.as_secs_f64();
         let situation = self.situation(now, ticket, waiting);
         let change = self.switching.decide(&situation);
@@ -200,7 +201,8 @@ impl Pacer {
             self.load.switched(rung, self.switching.calm());
             self.switches += 1;
         }
-        let hopeless = self.time_left(now, ticket).is_some_and(|left| self.load.likely(rung) > left);
+        let likely = if held == Some(rung) { 0.0 } else { self.load.likely(rung) };
+        let hopeless = self.time_left(now, ticket).is_some_and(|left| likely > left);
         // The last rung is bicubic itself, and something must go on telling what the machine can do.
         let apart = hopeless && rung + 1 < self.rungs;
         if !apart {

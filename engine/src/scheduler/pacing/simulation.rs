@@ -352,7 +352,7 @@ impl World<'_> {
             let Some(place) = self.inside.iter().position(|(_, s)| *s == State::Waiting) else { return self.probe() };
             let waiting = self.inside.iter().filter(|(_, s)| *s == State::Waiting).count() - 1;
             let (ticket, from) = (self.inside[place].0, self.pacer.rung());
-            let choice = self.pacer.choose(time(self.now), &ticket, waiting);
+            let choice = self.pacer.choose(time(self.now), &ticket, waiting, None);
             self.note(from, choice.change, ticket.scene_cut);
             let Some(rung) = choice.rung else {
                 self.inside[place].1 = State::Apart;

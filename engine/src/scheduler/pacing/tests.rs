@@ -28,7 +28,7 @@ fn live() -> Setup {
 /// One frame, alone in the house, that comes at `now` and takes so long; gives its choice and outcome.
 fn frame(pacer: &mut Pacer, now: Duration, service: Duration) -> (Choice, Outcome) {
     let ticket = pacer.arrived(now, false);
-    let choice = pacer.choose(now, &ticket, 0);
+    let choice = pacer.choose(now, &ticket, 0, None);
     let end = now + service;
     let how = match choice.rung {
         Some(rung) => {
@@ -54,7 +54,7 @@ fn a_frame_that_fails_is_not_inside_for_ever() {
     let mut pacer = Pacer::new(setup());
     frame(&mut pacer, ms(0), ms(30));
     let ticket = pacer.arrived(ms(40), false);
-    pacer.choose(ms(40), &ticket, 0);
+    pacer.choose(ms(40), &ticket, 0, None);
     pacer.served(ms(50), &ticket, 1, ms(0), 0.0);
     pacer.failed();
     // Nothing comes for two seconds: the next frame finds a lane that has waited, and its time begins anew.
@@ -98,10 +98,10 @@ fn live_frames_are_due_at_their_arrival_plus_the_latency() {
     let ticket = pacer.arrived(ms(7), false);
     // 1.5 x 2 ms to make it, and 1 ms to wake.
     assert_eq!(pacer.rescue_at(&ticket, None), Some(ms(107 - 4)));
-    pacer.choose(ms(7), &ticket, 0);
+    pacer.choose(ms(7), &ticket, 0, None);
     assert!(!pacer.left(ms(107), &ticket, ms(7), Left::Lane).late);
     let ticket = pacer.arrived(ms(47), false);
-    pacer.choose(ms(47), &ticket, 0);
+    pacer.choose(ms(47), &ticket, 0, None);
     assert!(pacer.left(ms(148), &ticket, ms(108), Left::Lane).late);
 }
 
@@ -209,16 +209,26 @@ fn a_new_target_counts_from_the_newest_output() {
 }
 
 #[test]
+fn a_frame_whose_picture_is_at_hand_is_in_time() {
+    let mut pacer = Pacer::new(live());
+    frame(&mut pacer, ms(0), ms(30));
+    let ticket = pacer.arrived(ms(40), false);
+    // 16 ms are left, and 30 are needed.
+    assert_eq!(pacer.choose(ms(120), &ticket, 0, Some(0)).rung, None, "another rung's is no help");
+    assert_eq!(pacer.choose(ms(120), &ticket, 0, Some(1)).rung, Some(1));
+}
+
+#[test]
 fn a_frame_that_cannot_be_in_time_is_left_to_the_rescue() {
     let mut pacer = Pacer::new(live());
     frame(&mut pacer, ms(0), ms(30));
     let ticket = pacer.arrived(ms(100), false);
-    assert_eq!(pacer.choose(ms(170), &ticket, 0).rung, None);
-    assert_eq!(pacer.choose(ms(160), &ticket, 0).rung, Some(1));
+    assert_eq!(pacer.choose(ms(170), &ticket, 0, None).rung, None);
+    assert_eq!(pacer.choose(ms(160), &ticket, 0, None).rung, Some(1));
     // Where the rung is bicubic itself, a lane does it, and nothing counts as missed but lateness.
     let mut pacer = Pacer::new(Setup { services: vec![ms(90), ms(2)], ..live() });
     let ticket = pacer.arrived(ms(0), false);
-    assert_eq!(pacer.choose(ms(99), &ticket, 0).rung, Some(1));
+    assert_eq!(pacer.choose(ms(99), &ticket, 0, None).rung, Some(1));
     let outcome = pacer.left(ms(99), &ticket, ms(0), Left::Rescued(ms(2)));
     assert_eq!(outcome, Outcome { late: false, deadline_bicubic: false });
 }
@@ -245,7 +255,7 @@ fn what_a_part_of_a_picture_took_is_forgotten() {
     let mut pacer = Pacer::new(live());
     let mut part = |at: u64, service| {
         let ticket = pacer.arrived(ms(at), false);
-        pacer.choose(ms(at), &ticket, 0);
+        pacer.choose(ms(at), &ticket, 0, None);
         pacer.served(ms(at + 40), &ticket, 1, service, 0.1);
         pacer.left(ms(at + 40), &ticket, ms(at), Left::Lane);
         pacer.expected(0)
@@ -262,7 +272,7 @@ fn a_part_of_a_picture_does_not_make_the_machine_look_fast() {
     let mut pacer = Pacer::new(live());
     let part = |pacer: &mut Pacer, n: u64, service, share| {
         let ticket = pacer.arrived(ms(n * 200), false);
-        pacer.choose(ms(n * 200), &ticket, 0);
+        pacer.choose(ms(n * 200), &ticket, 0, None);
         pacer.served(ms(n * 200 + 40), &ticket, 1, service, share);
         pacer.left(ms(n * 200 + 40), &ticket, ms(n * 200), Left::Lane);
     };
@@ -404,7 +414,7 @@ fn a_scene_cut_is_taken_for_a_switch_that_is_not_urgent() {
     pacer.set_interval(Some(ms(70)));
     assert_eq!(frame(&mut pacer, ms(70), ms(30)).0.change, None);
     let cut = pacer.arrived(ms(140), true);
-    assert_eq!(pacer.choose(ms(140), &cut, 0), Choice { rung: Some(0), change: Some(Reason::Target) });
+    assert_eq!(pacer.choose(ms(140), &cut, 0, None), Choice { rung: Some(0), change: Some(Reason::Target) });
     assert_eq!(pacer.switches(), 1);
 }
 
@@ -424,7 +434,7 @@ fn numbers_at_the_edge_of_their_range() {
             });
             for now in [ms(0), ms(0), a, b, Duration::MAX] {
                 let ticket = pacer.arrived(now, true);
-                let rung = pacer.choose(now, &ticket, usize::MAX).rung.unwrap_or(99);
+                let rung = pacer.choose(now, &ticket, usize::MAX, None).rung.unwrap_or(99);
                 pacer.served(now, &ticket, rung, a, f64::INFINITY);
                 pacer.left(now, &ticket, b, Left::Rescued(b));
                 pacer.woke(b);
