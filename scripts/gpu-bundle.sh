@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs what a machine with a GPU needs to time srupscale, and to check it where there are golden vectors: no Rust,
+# Packs what a machine with a GPU needs to time and check srupscale, with golden vectors where there are any: no Rust,
 # GStreamer, FFmpeg or network there.
 # usage: scripts/gpu-bundle.sh     the folder is the last line; run run.sh in it on the other machine
 set -euo pipefail
@@ -21,7 +21,7 @@ if [ ${#golden[@]} -gt 0 ]; then
   mkdir "$bundle/golden"
   cp "${golden[@]}" "$bundle/golden/"
 else
-  echo "gpu-bundle: no golden vectors at $vectors, so the bundle only times; to have it check results, too, see SRUP_SHARED in CONTRIBUTING.md"
+  echo "gpu-bundle: no golden vectors at $vectors, so the bundle checks frames against the reference alone; for the authors' results see SRUP_SHARED in CONTRIBUTING.md"
 fi
 cp benches/gpu/run.sh benches/gpu/torch_times.py benches/gpu/table.py "$bundle/"
 mkdir "$bundle/networks"

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 # Milliseconds that a model of bytes and tensor rates predicts for an H200 at 1920x1080 x2 (cuda/README.md).
-PREDICTED = {"luma-s": 0.20, "luma-m": 1.00, "sdan-small": 1.61, "sdan": 5.11}
+PREDICTED = {"luma-s": 0.20, "luma-m": 1.00, "luma-l": 3.20, "sdan-small": 1.61, "sdan": 5.11}
 
 
 def lines(own, torch):

@@ -19,7 +19,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from networks import build_preset  # noqa: E402
 
-NETWORKS = ("luma-s", "luma-m", "sdan-small", "sdan")
+NETWORKS = ("luma-s", "luma-m", "luma-l", "sdan-small", "sdan")
 SIZES = ("640x360", "960x540", "1280x720", "1920x1080")
 WARM_UP, RUNS = 10, 60
 

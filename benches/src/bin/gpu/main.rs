@@ -1,6 +1,9 @@
 //! Times networks on a CUDA device: kernels alone, and whole frames from pinned memory and back through 1, 2 and 3 lanes.
+//! With `--check`, compares its frames with the reference's.
 //!
 //! Weights are random where none are built in: speed does not depend on them.
+
+mod check;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,15 +19,20 @@ use srup_engine::backend::{Backend, Plan};
 use srup_engine::frame::{Colour, Frame, PixelFormat, VideoInfo};
 use srup_engine::model::Model;
 
-/// Times networks at scale 2 on a CUDA device, NV12 in and out, and writes the medians as JSON.
+/// Times networks at scale 2 on a CUDA device, NV12 in and out, and writes the medians as JSON; or checks frames.
 #[derive(Parser)]
-#[command(after_help = "Example:\n  gpu --out gpu.json --networks luma-s sdan --sizes 960x540 1920x1080")]
+#[command(
+    after_help = "Example:\n  gpu --out gpu.json --networks luma-s sdan --sizes 960x540 1920x1080\n  gpu --check"
+)]
 struct Args {
     /// File to write
-    #[arg(long)]
-    out: PathBuf,
+    #[arg(long, required_unless_present = "check")]
+    out: Option<PathBuf>,
+    /// Compare frames of every pixel format at scales 2 to 4 with those of the reference, instead of timing
+    #[arg(long, conflicts_with_all = ["out", "networks", "sizes", "runs"])]
+    check: bool,
     /// Networks
-    #[arg(long, num_args = 1.., default_values = ["luma-s", "luma-m", "sdan-small", "sdan"])]
+    #[arg(long, num_args = 1.., default_values = ["luma-s", "luma-m", "luma-l", "sdan-small", "sdan"])]
     networks: Vec<String>,
     /// Input sizes, WIDTHxHEIGHT
     #[arg(long, num_args = 1.., default_values = ["640x360", "960x540", "1280x720", "1920x1080"], value_parser = size)]
@@ -70,6 +78,10 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let backend = Cuda::new(None)?;
     let mut report = Report { device: backend.describe(), times: Vec::new() };
     println!("{}", report.device);
+    if args.check {
+        let well = check::run(&backend)?;
+        return if well { Ok(()) } else { Err("frames are not the reference's; the lines above say which".into()) };
+    }
     println!(
         "{:<12} {:>9} {:>10} {:>10} {:>10} {:>10}",
         "ms a frame", "size", "kernels", "1 lane", "2 lanes", "3 lanes"
@@ -89,7 +101,9 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
             report.times.push(Times { network: name.clone(), size, kernels, lanes });
         }
     }
-    std::fs::write(&args.out, serde_json::to_vec_pretty(&report)?)?;
+    if let Some(out) = &args.out {
+        std::fs::write(out, serde_json::to_vec_pretty(&report)?)?;
+    }
     Ok(())
 }
 
