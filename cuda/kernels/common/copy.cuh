@@ -2,7 +2,7 @@
 #pragma once
 #include "common/types.cuh"
 
-// 16 bytes, both sides aligned to 16; zeros if not `valid` (`global` is not read then, but must be a legal pointer).
+// 16 bytes, both sides aligned to 16; zeros if not `valid` (`global` is not read then, and may point outside of its map).
 __device__ __forceinline__ void copy_async_16(u32 shared, const void* global, bool valid) {
 #if __CUDA_ARCH__ >= 800
     const u32 bytes = valid ? 16 : 0;
