@@ -7,8 +7,8 @@ use gst_video::{VideoFormat, VideoFrameFlags, VideoMeta};
 use srup_engine::BackendKind;
 use srup_engine::frame::PixelFormat;
 
-use crate::precision::weights;
 use crate::support::{bicubic, caps, element, harness, info, noise, watch_errors};
+use srup_tests::weights;
 
 fn built_in_weights() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/luma-s-x2.safetensors")

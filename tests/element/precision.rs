@@ -1,11 +1,9 @@
 //! In which numbers networks are computed: what is asked for is taken or refused, `auto` takes what is as good, and `stats`
 //! tells which it was.
 
-use std::path::{Path, PathBuf};
-
 use gst::prelude::*;
-use serde_json::{Map, Value};
 use srup_engine::frame::PixelFormat;
+use srup_tests::weights;
 
 use crate::support::{caps, element, harness, info, noise, output_caps, play, visible};
 
@@ -36,20 +34,6 @@ fn picture(input: &gst::Caps) -> gst::Buffer {
     }
     drop(bytes);
     buffer
-}
-
-/// A copy of built-in weights with other metadata.
-pub fn weights(folder: &Path, name: &str, change: impl FnOnce(&mut Map<String, Value>)) -> PathBuf {
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
-    let bytes = std::fs::read(built_in).unwrap();
-    let (header, tensors) = bytes[8..].split_at(u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize);
-    let mut header: Map<String, Value> = serde_json::from_slice(header).unwrap();
-    change(header["__metadata__"].as_object_mut().unwrap());
-    let mut header = serde_json::to_vec(&header).unwrap();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let path = folder.join(name);
-    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), &header[..], tensors].concat()).unwrap();
-    path
 }
 
 /// Of photographs 99.4 % of all pixels are within one code; here it is lines of one pixel that are farther off.

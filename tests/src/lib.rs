@@ -1,10 +1,12 @@
-//! What the whole-system tests share: where the tools and the development data are.
+//! What the whole-system tests share: where the tools and the development data are, and weights with other metadata.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::SystemTime;
 use std::{env, fs};
+
+use serde_json::{Map, Value};
 
 /// A part of the development data (`clips`, `eval` or `golden`), in the folder that the environment variable `SRUP_SHARED`
 /// names, else in `shared` beside the repository. None, said aloud, where there is none; the test is then to return.
@@ -17,6 +19,20 @@ pub fn shared(part: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped: no development data at {}; CONTRIBUTING.md says what SRUP_SHARED is", folder.display());
     None
+}
+
+/// A copy of built-in weights with other metadata.
+pub fn weights(folder: &Path, name: &str, change: impl FnOnce(&mut Map<String, Value>)) -> PathBuf {
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+    let bytes = std::fs::read(built_in).unwrap();
+    let (header, tensors) = bytes[8..].split_at(u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize);
+    let mut header: Map<String, Value> = serde_json::from_slice(header).unwrap();
+    change(header["__metadata__"].as_object_mut().unwrap());
+    let mut header = serde_json::to_vec(&header).unwrap();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let path = folder.join(name);
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), &header[..], tensors].concat()).unwrap();
+    path
 }
 
 /// A command for a tool of FFmpeg, `ffmpeg` or `ffprobe`, found on the path and silent but for errors. None, said
