@@ -45,10 +45,23 @@ pub struct Room<N: Number> {
     row: Vec<f32>,
 }
 
+/// Of a ring.
+struct RingSize {
+    channels: usize,
+    phase: usize,
+    depth: usize,
+}
+
+impl RingSize {
+    /// Numbers in all.
+    fn len(&self) -> usize {
+        self.depth * TILE * TILE * self.phase
+    }
+}
+
 /// How large its parts are.
 struct Sizes {
-    /// Of each ring the channels, the phase, the rows of tiles, and all numbers.
-    rings: Vec<(usize, usize, usize, usize)>,
+    rings: Vec<RingSize>,
     /// The most channels of a layer, in and out.
     channels: (usize, usize),
     pixels: usize,
@@ -63,7 +76,7 @@ impl Sizes {
         let rings = chain.rings().map(|(channels, depth)| {
             // One slot more for the pixel to the right of the last tile, and one for what is written beyond.
             let phase = (tiles + 2) * channels + SLACK;
-            (channels, phase, depth, depth * TILE * TILE * phase)
+            RingSize { channels, phase, depth }
         });
         let all = || chain.layers.iter().chain([&chain.tail]);
         let (cin, outputs) = (all().map(|layer| layer.cin).max(), all().map(|layer| layer.outputs).max());
@@ -80,7 +93,11 @@ impl Sizes {
 impl<N: Number> Room<N> {
     pub fn new(chain: &Chain<N>) -> Self {
         let Sizes { rings, channels: (cin, outputs), pixels, last, row } = Sizes::new(chain);
-        let ring = |(channels, phase, depth, len)| Ring { rows: Buffer::zeros(len), channels, phase, depth };
+        let ring = |size: RingSize| {
+            let rows = Buffer::zeros(size.len());
+            let RingSize { channels, phase, depth } = size;
+            Ring { rows, channels, phase, depth }
+        };
         Self {
             rings: rings.into_iter().map(ring).collect(),
             winograd: winograd::Room::new(cin, outputs),
@@ -93,7 +110,7 @@ impl<N: Number> Room<N> {
     /// Bytes of one: many where layers are many, as a strip is that much wider for each.
     pub fn bytes(chain: &Chain<N>) -> usize {
         let Sizes { rings, channels: (cin, outputs), pixels, last, row } = Sizes::new(chain);
-        let numbers: usize = rings.iter().map(|&(_, _, _, len)| len).sum();
+        let numbers: usize = rings.iter().map(RingSize::len).sum();
         size_of::<N>() * numbers + winograd::Room::<N>::bytes(cin, outputs) + size_of::<f32>() * (pixels + last + row)
     }
 }
