@@ -152,7 +152,7 @@ fn parts(program: &Program, threads: usize) -> Vec<Vec<usize>> {
             continue;
         }
         let joined = [&current[..], &unit[..]].concat();
-        if current.is_empty() || fits(program, &joined, threads) {
+        if current.is_empty() || fits(program, &current, &joined, threads) {
             current = joined;
         } else {
             parts.push(std::mem::replace(&mut current, unit));
@@ -184,8 +184,8 @@ fn is_read_next(program: &Program, at: usize) -> bool {
     })
 }
 
-/// Whether operations can and should run together.
-fn fits(program: &Program, ops: &[usize], threads: usize) -> bool {
+/// Whether operations can run together with some that do, and should: where nothing runs further ahead for it, always.
+fn fits(program: &Program, some: &[usize], ops: &[usize], threads: usize) -> bool {
     let height = base_height(program, ops[0]);
     let possible = ops.iter().all(|&op| match &program.ops[op].kernel {
         // Operations on the rows of a pixel shuffle take them in groups, so they must not look at other rows.
@@ -193,7 +193,8 @@ fn fits(program: &Program, ops: &[usize], threads: usize) -> bool {
         Kernel::Row(_) => base_height(program, op) == height,
         Kernel::Frame(_) => false,
     });
-    possible && leads(program, ops)[0] <= lead_limit(band_rows(height, threads))
+    let longest = |ops| leads(program, ops).into_iter().max().unwrap_or(0);
+    possible && longest(ops) <= lead_limit(band_rows(height, threads)).max(longest(some))
 }
 
 /// Rows that each operation runs ahead, of those its readers need.
@@ -374,4 +375,36 @@ fn depth(program: &Program, part: &[usize], leads: &[usize], maker: usize) -> us
         }
     }
     depth
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::lower::Products;
+    use crate::network::{Network, Preset};
+
+    /// The farthest that a step of a preset looks is 15 rows up and down (SDAN's large kernels).
+    #[test]
+    fn rings_are_no_deeper_than_a_step_needs() {
+        for (name, preset) in Preset::named(2) {
+            if name == "dlsn" {
+                // As dlsn-light, but large.
+                continue;
+            }
+            let program = Program::new(&Network::random(preset, 2, 1), 360, 16, Products::Floats);
+            for threads in [1, 2, 8] {
+                let layout = Layout::new(&program, threads);
+                let segments = layout.phases.iter().filter_map(|phase| match phase {
+                    Phase::Segment(segment) => Some(segment),
+                    Phase::Frame(..) => None,
+                });
+                let depths = segments.flat_map(|segment| &segment.stages).map(|stage| match stage.target {
+                    Place::Ring(_, depth) => depth,
+                    Place::Slot(_) => 0,
+                });
+                let deepest = depths.max().unwrap_or(0);
+                assert!(deepest <= 32, "{name} on {threads} threads: {deepest} rows");
+            }
+        }
+    }
 }
