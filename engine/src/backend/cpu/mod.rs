@@ -192,7 +192,7 @@ impl Cpu {
         let refuse = |reason: String| Err(Error::Backend { backend: "cpu", reason });
         let (bfloats, integers) = (bfloats_help(self.isa, network), integers_help(self.isa, network));
         match precision {
-            Precision::Auto if eight_bits => Ok(fastest(network, (bfloats, integers))),
+            Precision::Auto if eight_bits => Ok(fastest(self.isa, network, (bfloats, integers))),
             Precision::Bf16 if bfloats => Ok(Numbers::Bfloats),
             Precision::Int8 if integers => Ok(Numbers::Integers),
             Precision::Int8 if network.luma().is_some() => refuse(format!(
@@ -360,11 +360,12 @@ fn has_eight_bits(input: &VideoInfo) -> bool {
     input.format.bits() == 8
 }
 
-/// The fastest numbers of those that help and were measured to be as good. Of luma networks integers go first, of others bf16.
-fn fastest(network: &Network, (bfloats, integers): (bool, bool)) -> Numbers {
+/// The fastest numbers of those that help and were measured to be as good: integers, but where tiles of bf16 are multiplied;
+/// there only luma networks have integers in tiles, too.
+fn fastest(isa: Isa, network: &Network, (bfloats, integers): (bool, bool)) -> Numbers {
     let bfloats = (bfloats && network.bfloats_are_as_good()).then_some(Numbers::Bfloats);
     let integers = (integers && network.integers_are_as_good()).then_some(Numbers::Integers);
-    let first = if network.luma().is_some() { integers.or(bfloats) } else { bfloats.or(integers) };
+    let first = if isa.tiles() && network.luma().is_none() { bfloats.or(integers) } else { integers.or(bfloats) };
     first.unwrap_or(Numbers::Floats)
 }
 

@@ -378,7 +378,7 @@ fn bytes_are_near_f32_and_are_taken_where_they_help() {
 }
 
 #[test]
-fn of_what_is_as_good_bf16_goes_before_bytes() {
+fn of_what_is_as_good_bytes_go_before_bf16_but_not_before_its_tiles() {
     let rounded = |network: &Network| rounds(network);
     let networks = small_presets().into_iter().map(|preset| Network::random(preset, 2, 7)).filter(rounded);
     for mut network in networks {
@@ -386,7 +386,7 @@ fn of_what_is_as_good_bf16_goes_before_bytes() {
         let info = VideoInfo::new(PixelFormat::Rgb, 25, 33, Colour::default()).unwrap();
         for isa in Isa::all_and_amx() {
             let taken = Cpu::with_isa(isa, 1).unwrap().precision(&network, Precision::Auto, &info).unwrap();
-            let best = match (isa.bf16(), isa.bytes()) {
+            let best = match (isa.tiles(), isa.bytes()) {
                 (true, _) => Precision::Bf16,
                 (false, true) => Precision::Int8,
                 (false, false) => Precision::F32,
