@@ -6,6 +6,8 @@ use super::lower::{Kernel, Op, Program, RowKernel};
 /// What a convolution does with its value v and another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fusion {
+    /// Begins the sum with other: it is there before the activation.
+    Begin,
     /// `v + scale * other`.
     Add(f32),
     /// `other + scale * v`.
@@ -59,15 +61,10 @@ impl Program {
         };
         let mut fused = self.ops[conv].clone();
         let what = Some(Fused { then, input: fused.inputs.len() });
-        match &mut fused.kernel {
-            Kernel::Row(
-                RowKernel::Conv(_, _, slot @ None)
-                | RowKernel::Bfloat(_, _, slot @ None)
-                | RowKernel::Bytes(_, _, slot @ None)
-                | RowKernel::Vertical(_, _, slot @ None)
-                | RowKernel::Windows(_, slot @ None),
-            ) => *slot = what,
-            _ => return None,
+        let Kernel::Row(kernel) = &mut fused.kernel else { return None };
+        match kernel.fused_mut()? {
+            slot @ None => *slot = what,
+            Some(_) => return None,
         }
         fused.inputs.push(other);
         fused.output = op.output;

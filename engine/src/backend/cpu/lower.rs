@@ -1,7 +1,8 @@
 //! Takes blocks apart into operations on rows, and the few that need a whole frame.
 
 use super::dispatch::Isa;
-use super::fuse::Fused;
+use super::fuse::{Fused, Fusion};
+use super::gather::Gathering;
 use super::kernels::bfloat::BfloatConv;
 use super::kernels::bytes::ByteConv;
 use super::kernels::conv::PackedConv;
@@ -109,6 +110,18 @@ pub enum RowKernel {
 }
 
 impl RowKernel {
+    /// Where what it does with its values and another is said, of those that can.
+    pub fn fused_mut(&mut self) -> Option<&mut Option<Fused>> {
+        match self {
+            Self::Conv(_, _, fused)
+            | Self::Bfloat(_, _, fused)
+            | Self::Bytes(_, _, fused)
+            | Self::Vertical(_, _, fused)
+            | Self::Windows(_, fused) => Some(fused),
+            _ => None,
+        }
+    }
+
     /// Rows that are computed at a time, the first of them at a multiple.
     pub fn block(&self) -> usize {
         if matches!(self, Self::Vertical(..)) { vertical::ROWS } else { 1 }
@@ -230,7 +243,13 @@ pub struct Program {
 impl Program {
     /// Takes a network apart.
     pub fn new(network: &Network, height: usize, width: usize, products: Products) -> Self {
-        let mut b = Lowering { program: Self::default(), step: 0, map: vec![usize::MAX; network.values], products };
+        let mut b = Lowering {
+            program: Self::default(),
+            step: 0,
+            map: vec![usize::MAX; network.values],
+            gatherings: Gathering::all(network),
+            products,
+        };
         b.map[0] = b.value(network.channels, height, width);
         let import = Op { step: 0, kernel: Kernel::Row(RowKernel::Import), inputs: vec![], output: Some(b.map[0]) };
         b.program.ops.push(import);
@@ -261,6 +280,8 @@ struct Lowering {
     step: usize,
     /// The value that stands for each value of the network.
     map: Vec<usize>,
+    /// Convolutions that are summed up part by part.
+    gatherings: Vec<Gathering>,
     products: Products,
 }
 
@@ -347,6 +368,10 @@ impl Lowering {
     }
 
     fn lower(&mut self, step: &Step) {
+        // Its last part has made it.
+        if self.gatherings.iter().any(|gathering| gathering.output == step.output) {
+            return;
+        }
         let inputs: Vec<View> = (0..step.inputs.len()).map(|i| self.input(step, i)).collect();
         let x = inputs[0];
         let channels = x.channels;
@@ -377,6 +402,30 @@ impl Lowering {
             }
         };
         self.map[step.output] = output;
+        self.gather(step.output);
+    }
+
+    /// Adds results, the last of which is that value, to the sums that they are parts of.
+    fn gather(&mut self, value: usize) {
+        let gatherings = std::mem::take(&mut self.gatherings);
+        for (gathering, part) in gatherings.iter().filter_map(|g| Some((g, g.part(value)?))) {
+            let inputs: Vec<View> = part.inputs.iter().map(|&input| self.all(self.map[input])).collect();
+            let made = self.conv(&part.conv, &inputs);
+            if part.adds {
+                self.begin_last_with(self.map[gathering.output]);
+            }
+            self.map[gathering.output] = made;
+        }
+        self.gatherings = gatherings;
+    }
+
+    /// The last operation begins its sums with that value.
+    fn begin_last_with(&mut self, value: usize) {
+        let (other, op) = (self.all(value), self.program.ops.last_mut().expect("the convolution was just made"));
+        let Kernel::Row(kernel) = &mut op.kernel else { unreachable!("a convolution computes rows") };
+        *kernel.fused_mut().expect("a convolution can be fused") =
+            Some(Fused { then: Fusion::Begin, input: op.inputs.len() });
+        op.inputs.push(other);
     }
 
     fn elementwise(&mut self, kernel: Elementwise, inputs: &[View]) -> usize {

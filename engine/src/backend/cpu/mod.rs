@@ -11,6 +11,7 @@ mod direct;
 mod dispatch;
 mod engine;
 mod fuse;
+mod gather;
 mod kernels;
 mod line;
 mod lower;

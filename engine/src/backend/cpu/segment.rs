@@ -277,6 +277,7 @@ impl<'a> Inputs<'a> {
         let other = self.taps.part(first, self.taps.len() - first);
         match fused.map(|fused| fused.then) {
             None => ConvThen::Nothing,
+            Some(Fusion::Begin) => ConvThen::Begin(other),
             Some(Fusion::Add(scale)) => ConvThen::Add(other, scale),
             Some(Fusion::AddTo(scale)) => ConvThen::AddTo(other, scale),
             Some(Fusion::Mul) => ConvThen::Mul(other),

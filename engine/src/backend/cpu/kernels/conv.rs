@@ -61,9 +61,11 @@ impl PackedConv {
     }
 }
 
-/// What becomes of a convolution's value v, after its activation.
+/// What becomes of a convolution's value v, after its activation but for the first of these.
 #[derive(Clone, Copy)]
 pub enum Then<'a> {
+    /// v, whose sum began with the line.
+    Begin(Taps<'a>),
     /// v.
     Nothing,
     /// `v + scale * line`.
@@ -74,12 +76,22 @@ pub enum Then<'a> {
     Mul(Taps<'a>),
 }
 
+impl<'a> Then<'a> {
+    /// The lines that values are combined with, one for every output channel.
+    pub fn other(self) -> Option<Taps<'a>> {
+        match self {
+            Self::Nothing => None,
+            Self::Begin(other) | Self::Add(other, _) | Self::AddTo(other, _) | Self::Mul(other) => Some(other),
+        }
+    }
+}
+
 /// What follows the sums of a convolution.
 #[derive(Clone, Copy)]
 pub struct After<'a> {
-    /// First this.
+    /// What the values go through.
     pub activation: Activation,
-    /// Then that.
+    /// What they are combined with.
     pub then: Then<'a>,
 }
 
@@ -230,11 +242,10 @@ pub(super) unsafe fn store<S: Simd, const N: usize>(
     (line, at): (Line, usize),
     out: &mut [f32],
 ) {
-    activate(s, &mut sums, after.activation);
     let (first, count) = (channels.start, channels.len());
     // SAFETY: the caller's promise; a line has room for a vector at every pixel (`Line::new`).
     unsafe {
-        combine(s, &mut sums, after.then, channels, at);
+        conclude(s, &mut sums, after, channels, at);
         let out = out.as_mut_ptr().add(first * line.stride + at);
         for o in 0..GROUP {
             if o == count {
@@ -247,22 +258,46 @@ pub(super) unsafe fn store<S: Simd, const N: usize>(
     }
 }
 
+/// Sums of some output channels to values.
+///
+/// # Safety
+/// As for [`store`].
+#[inline(always)]
+pub(super) unsafe fn conclude<S: Simd, const N: usize>(
+    s: S,
+    sums: &mut [[S::V; N]; GROUP],
+    after: After<'_>,
+    channels: Range<usize>,
+    at: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Then::Begin(_) = after.then {
+            combine(s, sums, after.then, channels, at);
+            activate(s, sums, after.activation);
+        } else {
+            activate(s, sums, after.activation);
+            combine(s, sums, after.then, channels, at);
+        }
+    }
+}
+
 /// Combines the sums of some output channels with other lines.
 ///
 /// # Safety
 /// As for [`store`].
 #[inline(always)]
-pub(super) unsafe fn combine<S: Simd, const N: usize>(
+unsafe fn combine<S: Simd, const N: usize>(
     s: S,
     sums: &mut [[S::V; N]; GROUP],
     then: Then<'_>,
     channels: Range<usize>,
     at: usize,
 ) {
-    let (other, scale) = match then {
-        Then::Nothing => return,
-        Then::Add(other, scale) | Then::AddTo(other, scale) => (other, s.splat(scale)),
-        Then::Mul(other) => (other, s.splat(1.0)),
+    let Some(other) = then.other() else { return };
+    let scale = match then {
+        Then::Add(_, scale) | Then::AddTo(_, scale) => s.splat(scale),
+        Then::Begin(_) | Then::Mul(_) | Then::Nothing => s.splat(1.0),
     };
     let lines = &other.pointers()[channels];
     for o in 0..GROUP {
@@ -276,7 +311,7 @@ pub(super) unsafe fn combine<S: Simd, const N: usize>(
             sums[o][n] = match then {
                 Then::AddTo(..) => s.fma(sums[o][n], scale, other[n]),
                 Then::Mul(_) => s.mul(sums[o][n], other[n]),
-                Then::Add(..) | Then::Nothing => s.fma(other[n], scale, sums[o][n]),
+                Then::Begin(_) | Then::Add(..) | Then::Nothing => s.fma(other[n], scale, sums[o][n]),
             };
         }
     }
@@ -285,7 +320,7 @@ pub(super) unsafe fn combine<S: Simd, const N: usize>(
 /// # Panics
 /// If there is no line for every output channel to combine it with.
 pub(super) fn check_after(after: After<'_>, taps: Taps<'_>, cout: usize) {
-    if let Then::Add(other, _) | Then::AddTo(other, _) | Then::Mul(other) = after.then {
+    if let Some(other) = after.then.other() {
         assert!(other.len() == cout && other.line() == taps.line(), "what is added has as many lines as comes out");
     }
 }
@@ -351,7 +386,7 @@ fn bias<S: Simd, const N: usize>(s: S, p: &PackedConv, group: usize) -> [[S::V; 
 }
 
 #[inline(always)]
-pub(super) fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
+fn activate<S: Simd, const N: usize>(s: S, sums: &mut [[S::V; N]; GROUP], activation: Activation) {
     for o in 0..GROUP {
         for n in 0..N {
             sums[o][n] = match activation {

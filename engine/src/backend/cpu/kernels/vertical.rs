@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::conv::{After, PackedConv, Then, activate, combine, pair, tile};
+use super::conv::{After, PackedConv, conclude, pair, tile};
 use super::tiles;
 use crate::backend::cpu::dispatch::kernel;
 use crate::backend::cpu::line::Taps;
@@ -86,7 +86,7 @@ kernel! {
         for row in rows {
             assert!(out.len() >= row + p.cout * line.stride, "the output has room for all channels");
         }
-        if let Then::Add(other, _) | Then::AddTo(other, _) | Then::Mul(other) = after.then {
+        if let Some(other) = after.then.other() {
             assert!(other.len() == p.cout * ROWS && other.line() == line, "what is added has as many lines as comes out");
         }
         let (v, m) = scratch.split_at_mut(PLACES * p.cin * (CHUNK + 1) * S::LANES);
@@ -239,8 +239,7 @@ unsafe fn finish<S: Simd>(
                     [s.add(bias, s.fma(four, s2, s1))],
                     [s.add(s.add(bias, v[5]), s.fma(eight, q2, q1))],
                 ];
-                activate(s, &mut y, after.activation);
-                combine(s, &mut y, after.then, c * ROWS..(c + 1) * ROWS, at);
+                conclude(s, &mut y, after, c * ROWS..(c + 1) * ROWS, at);
                 for i in 0..ROWS {
                     s.store(out.add(rows[i] + c * stride + at), y[i][0]);
                 }
