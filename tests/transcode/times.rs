@@ -47,6 +47,27 @@ fn joined_recordings_are_as_long_as_their_parts() {
 }
 
 #[test]
+fn a_broadcast_s_clock_begins_anew() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    // The sound begins half a second after the picture.
+    ffmpeg(
+        folder,
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2 -itsoffset 0.5 -f lavfi -i sine=duration=1 -c:v libx264 -c:a aac \
+         -output_ts_offset 36000 in.ts",
+    );
+    let begins = |path: &Path| ["v", "a"].map(|kind| packet_times(path, kind)[0]);
+    let [picture, sound] = begins(&folder.join("in.ts"));
+    assert!(picture > 36_000.0 && sound > picture, "{picture} {sound}");
+    for name in ["out.mp4", "out.mkv"] {
+        transcode(folder, &format!("in.ts {name}"));
+        let [first, second] = begins(&folder.join(name));
+        assert!(first.abs() < 0.1, "{name}: {first}");
+        assert!((second - first - (sound - picture)).abs() < 0.03, "{name}: {first} {second}, not {picture} {sound}");
+    }
+}
+
+#[test]
 fn a_container_of_one_frame_rate_gets_one_or_is_refused() {
     let Some(folder) = workshop() else { return };
     let folder = folder.path();

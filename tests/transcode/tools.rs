@@ -117,15 +117,22 @@ pub fn number(fraction: &Value) -> f64 {
     numerator.parse::<f64>().expect("a number") / denominator.parse::<f64>().expect("a number")
 }
 
-/// Asserts that two files have the same number of frames at the same times, to one tick of the second's time base.
-/// Returns the number.
+/// Asserts that two files have the same number of frames at the same times, to one tick of the second's time base; those of an
+/// MPEG-TS count from its start. Returns the number.
 #[track_caller]
 pub fn assert_same_times(from: &Path, to: &Path) -> usize {
     let (before, after) = (frames(from), frames(to));
     assert_eq!(before.len(), after.len(), "frames of {} and {}", from.display(), to.display());
     let tick = number(&stream(&probe(to), "video")["time_base"]);
+    let start = match from.extension() {
+        Some(extension) if extension == "ts" => {
+            let stated = &probe(from)["format"]["start_time"];
+            stated.as_str().and_then(|text| text.parse().ok()).expect("a time")
+        }
+        _ => 0.0,
+    };
     for (number, (before, after)) in before.iter().zip(&after).enumerate() {
-        let (before, after) = (time(before), time(after));
+        let (before, after) = (time(before) - start, time(after));
         assert!((before - after).abs() <= tick * 1.001, "frame {number}: {before} became {after}, a tick is {tick}");
     }
     after.len()

@@ -82,7 +82,8 @@ impl Source {
             Failure::new(format!("cannot decode the {} video of {}: {error}", codec.name(), path.display()))
         })?;
         let deinterlacer = deinterlace.then(|| Deinterlacer::new(time_base));
-        let timeline = ffi::clock_may_jump(&input).then(|| Timeline::new(input.streams().len()));
+        let timeline =
+            ffi::clock_may_jump(&input).then(|| Timeline::new(input.streams().len(), ffi::start_time(&input)));
         Ok(Self {
             input,
             decoder,
@@ -159,7 +160,8 @@ impl Source {
     /// What was wrong with the file; complete once [`next_item`](Self::next_item) has returned None.
     pub fn damage(&self) -> Damage {
         let mut damage = self.damage.clone();
-        let stated = (ffi::start_time(&self.input) + self.input.duration()) as f64 / 1e6;
+        let start = if self.timeline.is_some() { 0 } else { ffi::start_time(&self.input) };
+        let stated = (start + self.input.duration()) as f64 / 1e6;
         // Containers round their length, and count in a last frame's display: half a second and 2 % are no loss.
         let missing = stated - self.end;
         if damage.cut.is_none() && ffi::duration_is_stated(&self.input) && missing > 0.5_f64.max(0.02 * stated) {
@@ -191,7 +193,7 @@ impl Source {
         Some(packet)
     }
 
-    /// Takes a jump of the file's clock out of a packet's times, and notes how far they go.
+    /// Takes the start and the jumps of the file's clock out of a packet's times, and notes how far they go.
     fn place(&mut self, packet: &mut Packet) {
         let Some(stream) = self.input.stream(packet.stream()) else { return };
         let unit = stream.time_base();
