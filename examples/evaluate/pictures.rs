@@ -7,9 +7,9 @@
 
 use std::path::Path;
 
-use srup_examples::Failure;
 use srup_examples::metrics::{self, SSIM_WINDOW, mean, median};
 use srup_examples::picture::{Picture, pictures_in};
+use srup_examples::{Failure, tell};
 
 use crate::args::Arguments;
 use crate::degrade::Reduced;
@@ -33,7 +33,7 @@ struct Score {
 pub fn measure(arguments: &Arguments, folder: &Path, methods: &[Method]) -> Result<Measured, Failure> {
     let paths = pictures_in(folder)?;
     let bar = progress::bar((paths.len() * methods.len()) as u64)?;
-    let mut scores = vec![Vec::with_capacity(paths.len()); methods.len()];
+    let mut running: Vec<(&Method, Vec<Score>)> = methods.iter().map(|method| (method, Vec::new())).collect();
     for path in &paths {
         let original = opened(path, arguments.scale.into())?;
         let reduced = original.reduced(arguments.scale.into());
@@ -44,19 +44,31 @@ pub fn measure(arguments: &Arguments, folder: &Path, methods: &[Method]) -> Resu
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let border = usize::from(arguments.scale);
         let truth = original.luma().without_border(border);
-        for (method, scores) in methods.iter().zip(&mut scores) {
+        let mut kept = Vec::with_capacity(running.len());
+        for (method, mut scores) in running {
             bar.set_message(format!("{file}, {}", method.name));
-            let outcome = method.run(&reduced)?;
-            let luma = outcome.luma.without_border(border);
-            let (psnr, ssim) = (metrics::psnr(&truth, &luma), metrics::ssim(&truth, &luma));
-            scores.push(Score { psnr, ssim, ms_per_mp: outcome.ms_per_mp });
+            match method.run(&reduced) {
+                Ok(outcome) => {
+                    let luma = outcome.luma.without_border(border);
+                    let (psnr, ssim) = (metrics::psnr(&truth, &luma), metrics::ssim(&truth, &luma));
+                    scores.push(Score { psnr, ssim, ms_per_mp: outcome.ms_per_mp });
+                    kept.push((method, scores));
+                }
+                // A picture may need more memory than there is; a mean without it would compare with no other.
+                Err(failure) if method.optional => {
+                    bar.suspend(|| tell(format_args!("note: {file}: {failure}; that model is left out")));
+                }
+                Err(failure) => return Err(failure),
+            }
             bar.inc(1);
         }
+        running = kept;
     }
     bar.finish_and_clear();
+    let lanczos = &running[0].1;
     let row =
-        |(method, own): (&Method, &Vec<Score>)| Row::new(method, &method.engine, arguments, figures(own, &scores[0]));
-    let rows = methods.iter().zip(&scores).map(row).collect();
+        |(method, own): &(&Method, Vec<Score>)| Row::new(method, &method.engine, arguments, figures(own, lanczos));
+    let rows = running.iter().map(row).collect();
     let pictures = if paths.len() == 1 { "picture" } else { "pictures" };
     let what = format!("{} {pictures} of {}", paths.len(), folder.display());
     Ok(Measured { what, rows, advice: None, real_time: None })
