@@ -200,3 +200,64 @@ fn a_pointer_is_told_in_pixels_of_the_input() {
     assert_eq!(structure.get::<i32>("button"), Ok(1));
     assert_eq!(received.seqnum(), seqnum);
 }
+
+/// A live source plays; `change` is made behind its first frame, and frames of that width are to come.
+#[track_caller]
+fn live_source_follows(between: &str, change: impl FnOnce(&gst::Bin), width: i32) {
+    init();
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc is-live=true {between} ! srupscale model=bicubic name=up ! \
+         capsfilter name=wanted caps=video/x-raw,width=640,height=480 ! fakesink"
+    ))
+    .unwrap();
+    let bin = pipeline.clone().downcast::<gst::Bin>().unwrap();
+    let (sender, widths) = std::sync::mpsc::channel();
+    let pad = bin.by_name("up").unwrap().static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
+        let discont = probe.buffer().unwrap().flags().contains(gst::BufferFlags::DISCONT);
+        let _ = sender.send((info(&pad.current_caps().unwrap()).width() as i32, discont));
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let next = || {
+        widths.recv_timeout(std::time::Duration::from_secs(20)).unwrap_or_else(|_| {
+            panic!("no more frames: {:?}", pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]))
+        })
+    };
+    next();
+    change(&bin);
+    let (_, discont) = std::iter::repeat_with(next).find(|&(found, _)| found == width).unwrap();
+    assert!(discont, "the frame before it is lost");
+    let error = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(error.is_none(), "{error:?}");
+}
+
+#[test]
+fn a_live_source_goes_on_in_the_size_that_downstream_asks_for_meanwhile() {
+    let wanted = parse("video/x-raw, width=800, height=600");
+    for between in ["", "! video/x-raw,framerate=20/1"] {
+        let change = |bin: &gst::Bin| bin.by_name("wanted").unwrap().set_property("caps", &wanted);
+        live_source_follows(between, change, 800);
+    }
+}
+
+#[test]
+fn a_frame_that_fits_no_more_and_that_nobody_asked_to_change_is_an_error() {
+    let element = bicubic();
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 16, 16);
+    harness.set_src_caps(input.clone());
+    harness.push_and_pull(noise(&input, 1)).unwrap();
+    let error = crate::support::watch_errors(&element);
+    harness.set_sink_caps_str("video/x-raw, width=64");
+    let _ = harness.push_upstream_event(gst::event::Reconfigure::new());
+    let upstream = harness.srcpad().unwrap();
+    assert!(upstream.needs_reconfigure());
+    assert_eq!(harness.push(noise(&input, 2)), Err(gst::FlowError::NotNegotiated));
+    assert_eq!(error(), None, "upstream may have another size");
+    upstream.check_reconfigure();
+    assert_eq!(harness.push(noise(&input, 3)), Err(gst::FlowError::Error));
+    assert!(error().unwrap().contains("32x32"), "upstream has none");
+}

@@ -74,7 +74,15 @@ impl SrUpscale {
             return Ok(Ok(session));
         }
         let Some(caps) = self.sink().current_caps() else { return Ok(Err(gst::FlowError::NotNegotiated)) };
-        let negotiated = self.negotiate(&caps, None)?;
+        let negotiated = match self.negotiate(&caps, None) {
+            // A frame of before upstream was asked for another size: told so, it looks what is wanted now, and goes on.
+            Err(Failure::Caps(text)) if is_asked_anew(self.sink()) => {
+                gst::warning!(CAT, imp = self, "{text}; upstream is to negotiate anew");
+                lock(&self.entrance).discont = true;
+                Err(gst::FlowError::NotNegotiated)
+            }
+            negotiated => negotiated?,
+        };
         Ok(negotiated.and_then(|_| self.session().ok_or(gst::FlowError::NotNegotiated)))
     }
 
@@ -298,4 +306,13 @@ impl SrUpscale {
         gst::log!(CAT, imp = self, "{way:?} {peer} filtered by {filter:?}: {result}");
         result
     }
+}
+
+/// Whether somebody before that pad has been asked to negotiate anew, and has not yet done so. Filters may have: they pass on
+/// what they get.
+fn is_asked_anew(sink: &gst::Pad) -> bool {
+    sink.peer().is_some_and(|peer| {
+        let before = peer.parent_element().map_or_else(Vec::new, |element| element.sink_pads());
+        peer.needs_reconfigure() || before.iter().any(is_asked_anew)
+    })
 }
