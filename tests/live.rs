@@ -163,6 +163,26 @@ fn a_size_that_changes_in_mid_stream_does_not_end_it() {
 }
 
 #[test]
+fn sound_that_a_container_does_not_hold_is_encoded_for_it() {
+    let Some(folder) = workshop(&["matroskamux", "mp4mux", "avenc_aac", "avdec_aac_latm"]) else { return };
+    let folder = folder.path();
+    ffmpeg(
+        folder,
+        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=2 -f lavfi -i sine=duration=2 -c:v libx264 \
+         -preset veryfast -g 12 -bf 0 -c:a aac -f mpegts -mpegts_flags latm latm.ts",
+    );
+    for name in ["out.mkv", "out.mp4", "out.flv", "out.ts"] {
+        let run = Live::start(folder, &format!("latm.ts {name}")).finish();
+        assert_eq!(run.code, Some(0), "{name}: {run:?}");
+        let file = probe(&folder.join(name), "-select_streams a -show_streams -count_frames");
+        let sound = &file["streams"][0];
+        let frames: u32 = sound["nb_read_frames"].as_str().unwrap().parse().unwrap();
+        // Of 86; what comes before the sender says the first time how it is coded is lost.
+        assert!(sound["codec_name"] == "aac" && frames >= 60, "{name}: {sound}");
+    }
+}
+
+#[test]
 fn a_file_is_played_to_its_last_frame_and_sound() {
     let Some(folder) = workshop(&["matroskamux"]) else { return };
     let folder = folder.path();

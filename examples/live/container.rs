@@ -55,27 +55,28 @@ impl Container {
         }
     }
 
-    /// The encoded sound that goes in as it is, as caps. Decoders stop there; other sound is decoded.
+    /// The encoded sound that goes in as it is, as caps. Decoders stop there; other sound is decoded. Of AAC parsers make
+    /// either of two forms from the other, but none from LATM.
     pub fn audio(self) -> &'static str {
         match self {
             Self::Ts => {
-                "audio/mpeg, mpegversion=(int){2, 4}, framed=(boolean)true; \
+                "audio/mpeg, mpegversion=(int){2, 4}, stream-format=(string){raw, adts}, framed=(boolean)true; \
                  audio/mpeg, mpegversion=(int)1, parsed=(boolean)true; \
                  audio/x-ac3, framed=(boolean)true; audio/x-opus, channel-mapping-family=(int){0, 1}"
             }
             Self::Flv => {
-                "audio/mpeg, mpegversion=(int){2, 4}, framed=(boolean)true; \
+                "audio/mpeg, mpegversion=(int){2, 4}, stream-format=(string){raw, adts}, framed=(boolean)true; \
                  audio/mpeg, mpegversion=(int)1, layer=(int)3, parsed=(boolean)true, channels=(int){1, 2}, \
                  rate=(int){5512, 8000, 11025, 22050, 44100}"
             }
             Self::Matroska => {
-                "audio/mpeg, mpegversion=(int){2, 4}, framed=(boolean)true; \
+                "audio/mpeg, mpegversion=(int){2, 4}, stream-format=(string){raw, adts}, framed=(boolean)true; \
                  audio/mpeg, mpegversion=(int)1, parsed=(boolean)true; \
                  audio/x-ac3, framed=(boolean)true; audio/x-eac3, framed=(boolean)true; \
                  audio/x-flac, framed=(boolean)true; audio/x-opus, channel-mapping-family=(int){0, 1}; audio/x-vorbis"
             }
             Self::Mp4 => {
-                "audio/mpeg, mpegversion=(int){2, 4}, framed=(boolean)true; \
+                "audio/mpeg, mpegversion=(int)4, stream-format=(string){raw, adts}, framed=(boolean)true; \
                  audio/mpeg, mpegversion=(int)1, layer=(int)3, parsed=(boolean)true; \
                  audio/x-ac3, framed=(boolean)true; audio/x-opus, channel-mapping-family=(int){0, 1}"
             }
@@ -119,7 +120,11 @@ mod tests {
             let caps: gst::Caps = container.audio().parse().unwrap();
             let adts: gst::Caps = "audio/mpeg, mpegversion=4, framed=true, stream-format=adts".parse().unwrap();
             let pcm: gst::Caps = "audio/x-raw, format=S16LE".parse().unwrap();
+            let latm: gst::Caps = "audio/mpeg, mpegversion=4, framed=true, stream-format=loas".parse().unwrap();
+            let older: gst::Caps = "audio/mpeg, mpegversion=2, framed=true, stream-format=adts".parse().unwrap();
             assert!(adts.is_subset(&caps) && !pcm.can_intersect(&caps), "{container:?}");
+            assert!(!latm.can_intersect(&caps), "{container:?}");
+            assert_eq!(older.is_subset(&caps), container != Container::Mp4, "{container:?}");
             let parsers = caps.iter().map(audio_parser).collect::<Vec<_>>();
             assert_eq!(parsers[0], Some("aacparse"));
         }
