@@ -47,10 +47,17 @@ pub fn choose(src: &gst::Pad, caps: &gst::Caps, window: usize) -> Result<gst::Bu
     let theirs = theirs.filter(|_| enough).and_then(|pool| configure(pool, &wish, memory.as_ref(), with_meta));
     let theirs = theirs.filter(gives_plain_memory);
     wish.max = 0;
+    // Allocators of GPUs give memory only to pools of their own kind.
+    let memory = memory.map(|(_, params)| (None, params));
     let pool = theirs
         .or_else(|| configure(VideoBufferPool::new().upcast(), &wish, memory.as_ref(), with_meta))
         .ok_or_else(|| Failure::Buffer(format!("no buffer pool for {caps}")))?;
-    pool.set_active(true).map_err(|_| Failure::Buffer(format!("no memory for {} buffers of {caps}", wish.min)))?;
+    pool.set_active(true).map_err(|_| {
+        let buffers = wish.min;
+        Failure::Buffer(format!(
+            "no memory for {buffers} buffers of {caps}; lower max-in-flight or scale-factor, or make the input smaller"
+        ))
+    })?;
     Ok(pool)
 }
 

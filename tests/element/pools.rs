@@ -12,10 +12,15 @@ use crate::support::{caps, element, harness, info, noise};
 
 /// Whether an element out of which four frames come uses a pool of downstream's, of that many buffers at most.
 fn is_used(make: fn() -> gst::BufferPool, max: u32) -> bool {
+    is_used_beside(make, max, || None)
+}
+
+/// Beside an allocator that downstream names.
+fn is_used_beside(make: fn() -> gst::BufferPool, max: u32, allocator: fn() -> Option<gst::Allocator>) -> bool {
     let element = element("luma-s", 2);
     element.set_property("max-in-flight", 4_u32);
     let mut harness = harness(&element);
-    let theirs = offer(&harness, make, max);
+    let theirs = offer(&harness, make, max, allocator);
     harness.play();
     let input = caps(PixelFormat::I420, 32, 32);
     harness.set_src_caps(input.clone());
@@ -31,7 +36,12 @@ fn is_used(make: fn() -> gst::BufferPool, max: u32) -> bool {
 }
 
 /// Answers the element's question for a pool.
-fn offer(harness: &Harness, make: fn() -> gst::BufferPool, max: u32) -> Arc<Mutex<Option<gst::BufferPool>>> {
+fn offer(
+    harness: &Harness,
+    make: fn() -> gst::BufferPool,
+    max: u32,
+    allocator: fn() -> Option<gst::Allocator>,
+) -> Arc<Mutex<Option<gst::BufferPool>>> {
     let theirs: Arc<Mutex<Option<gst::BufferPool>>> = Arc::default();
     let offered = theirs.clone();
     harness.sinkpad().unwrap().add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
@@ -40,6 +50,9 @@ fn offer(harness: &Harness, make: fn() -> gst::BufferPool, max: u32) -> Arc<Mute
         };
         let size = crate::support::info(&query.get_owned().0.unwrap()).size() as u32;
         let pool = make();
+        if let Some(allocator) = allocator() {
+            query.add_allocation_param(Some(&allocator), gst::AllocationParams::default());
+        }
         query.add_allocation_pool(Some(&pool), size, 1, max);
         *offered.lock().unwrap() = Some(pool);
         gst::PadProbeReturn::Handled
@@ -89,4 +102,35 @@ glib::wrapper! {
 #[test]
 fn one_whose_planes_lie_apart_is_not_used() {
     assert!(!is_used(|| glib::Object::new::<InPieces>().upcast(), 0));
+}
+
+/// It gives nothing to others than its own pool, as those of GL and VA.
+mod of_its_pool_only {
+    use super::*;
+
+    #[derive(Default)]
+    pub struct Imp;
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Imp {
+        const NAME: &'static str = "AllocatorOfItsPoolOnly";
+        type Type = super::OfItsPoolOnly;
+        type ParentType = gst::Allocator;
+    }
+
+    impl ObjectImpl for Imp {}
+    impl GstObjectImpl for Imp {}
+    // SAFETY: nothing is overridden; the base class gives no memory.
+    unsafe impl AllocatorImpl for Imp {}
+}
+
+glib::wrapper! {
+    pub struct OfItsPoolOnly(ObjectSubclass<of_its_pool_only::Imp>) @extends gst::Allocator, gst::Object;
+}
+
+#[test]
+fn the_allocator_of_one_that_is_not_used_is_not_either() {
+    let allocator = || Some(glib::Object::new::<OfItsPoolOnly>().upcast());
+    assert!(!is_used_beside(|| glib::Object::new::<InPieces>().upcast(), 0, allocator));
+    assert!(!is_used_beside(|| gst_video::VideoBufferPool::new().upcast(), 0, allocator), "it gives nothing");
 }
