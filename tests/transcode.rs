@@ -192,6 +192,10 @@ fn colour_tags_pixel_shape_and_rotation_are_kept_and_none_is_invented() {
         assert_same_times(&folder.join(from), &folder.join(to));
         assert!(likeness(&folder.join(from), &folder.join(to)) > 30.0, "{from} to {to}");
     }
+    // At twice this size players take another matrix where none is said.
+    ffmpeg(folder, "-f lavfi -i testsrc2=size=720x576:rate=25:duration=0.1 -pix_fmt yuv420p -c:v ffv1 sd.mkv");
+    transcode(folder, "sd.mkv hd.mkv");
+    assert_eq!(stream(&probe(&folder.join("hd.mkv")), "video")["color_space"], "smpte170m");
     transcode(folder, "rotated.mp4 f.mp4");
     let (before, after) = (probe(&folder.join("rotated.mp4")), probe(&folder.join("f.mp4")));
     let rotation =
@@ -200,6 +204,21 @@ fn colour_tags_pixel_shape_and_rotation_are_kept_and_none_is_invented() {
     assert_eq!(rotation(&after), rotation(&before));
     let run = transcode(folder, "rotated.mp4 f.mkv");
     assert_eq!(run.stderr.contains("cannot keep the rotation"), rotation(&probe(&folder.join("f.mkv"))).is_none());
+}
+
+#[test]
+fn transparency_that_webm_keeps_beside_the_picture_is_named_as_dropped() {
+    let Some(folder) = workshop() else { return };
+    let folder = folder.path();
+    ffmpeg(folder, "-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.2,format=yuva420p -c:v libvpx-vp9 in.webm");
+    let run = transcode(folder, "in.webm out.webm");
+    assert!(run.stderr.contains("transparency is dropped"), "{run:?}");
+    let alpha = |name: &str| {
+        let file = probe(&folder.join(name));
+        let tags = &stream(&file, "video")["tags"];
+        ["alpha_mode", "ALPHA_MODE"].into_iter().any(|key| tags[key] == "1")
+    };
+    assert!(alpha("in.webm") && !alpha("out.webm"));
 }
 
 #[test]

@@ -30,7 +30,11 @@ impl Upscaling {
         let tags = stated.converted(pixel, formats::pixel(format), stated.matrix(width, height));
         let info = VideoInfo::new(format, width as usize, height as usize, tags.engine(width, height))?;
         let scheduler = Arc::new(Scheduler::new(&info, &arguments.options()?)?);
-        let input = Shape { pixel: formats::pixel(format), width, height, full: tags.is_full() };
+        let pixel = formats::pixel(format);
+        let output = scheduler.output_info();
+        // At most MAX_SIZE, far within 32 bits.
+        let tags = tags.resized(pixel, (width, height), (output.width as u32, output.height as u32));
+        let input = Shape { pixel, width, height, full: tags.is_full() };
         Ok(Self { scheduler, input, tags })
     }
 

@@ -23,6 +23,15 @@ pub struct Tags {
     pub siting: chroma::Location,
 }
 
+/// What says that matrix.
+fn space(matrix: Matrix) -> color::Space {
+    match matrix {
+        Matrix::Bt601 => color::Space::SMPTE170M,
+        Matrix::Bt709 => color::Space::BT709,
+        Matrix::Bt2020 => color::Space::BT2020NCL,
+    }
+}
+
 impl Tags {
     /// The tags of a frame. The "J" formats are full range whatever the frame says.
     pub fn of(frame: &Video) -> Self {
@@ -42,11 +51,7 @@ impl Tags {
     pub fn converted(mut self, from: Pixel, to: Pixel, matrix: Matrix) -> Self {
         match (formats::is_yuv(from), formats::is_yuv(to)) {
             (false, true) => {
-                self.space = match matrix {
-                    Matrix::Bt601 => color::Space::SMPTE170M,
-                    Matrix::Bt709 => color::Space::BT709,
-                    Matrix::Bt2020 => color::Space::BT2020NCL,
-                };
+                self.space = space(matrix);
                 self.range = color::Range::MPEG;
             }
             (true, false) => {
@@ -57,6 +62,16 @@ impl Tags {
         }
         if formats::is_full_range(to) {
             self.range = color::Range::JPEG;
+        }
+        self
+    }
+
+    /// The tags of a picture that changes its size, each width and height: a matrix that went without saying is said where
+    /// players would take another for the new size.
+    pub fn resized(mut self, pixel: Pixel, from: (u32, u32), to: (u32, u32)) -> Self {
+        let (before, after) = (self.matrix(from.0, from.1), self.matrix(to.0, to.1));
+        if formats::is_yuv(pixel) && before != after {
+            self.space = space(before);
         }
         self
     }
