@@ -73,7 +73,7 @@ impl Muxer {
             }
             streams.push(Track { from, last: None, converter });
         }
-        streams::copy_container(&mut output, input)?;
+        streams::copy_container(&mut output, source)?;
         // The file is open by now: but for a full disk it is the container that refuses, with whatever error it has.
         output.write_header().map_err(|error| match error {
             Error::Other { errno: ENOSPC } => unwritable(path, &error),

@@ -4,9 +4,9 @@ use ffmpeg_next::codec::{Id, Parameters};
 use ffmpeg_next::ffi::AVPacketSideDataType::{self, *};
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::format::{context, format};
-use ffmpeg_next::{Discard, Stream, encoder, media};
+use ffmpeg_next::{Discard, Rational, Rescale, Stream, encoder, media};
 use srup_examples::Failure;
-use srup_examples::video::input::plausible;
+use srup_examples::video::input::{Source, plausible};
 use srup_examples::video::{ffi, subtitles};
 
 use crate::encode::Encoding;
@@ -27,8 +27,10 @@ pub enum Fate {
     Drop,
 }
 
-/// Statistics that Matroska keeps as tags of a stream, and the name of its encoder: no longer true of a new video.
-const STALE: [&str; 6] = ["BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "DURATION", "_STATISTICS", "encoder"];
+/// Statistics that Matroska keeps as tags of a stream, the name of its encoder, and WebM's word for transparency: no longer
+/// true of a new video.
+const STALE: [&str; 7] =
+    ["BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "DURATION", "_STATISTICS", "encoder", "alpha_mode"];
 
 /// What MP4 says of its own format; another file has its own.
 const BRANDS: [&str; 3] = ["major_brand", "minor_version", "compatible_brands"];
@@ -236,8 +238,13 @@ pub fn add_video(
     }
     video.set_metadata(ffi::copy_metadata(&stream.metadata(), &STALE));
     let kept = ffi::stream_side_data(stream).into_iter().filter(|entry| describes_the_picture(entry.0));
+    let mut surrounds = false;
     for (kind, bytes) in kept.chain(hdr.stream_side_data()) {
+        surrounds |= matches!(kind, AV_PKT_DATA_STEREO3D | AV_PKT_DATA_SPHERICAL);
         ffi::set_stream_side_data(&mut video, kind, &bytes).map_err(fail)?;
+    }
+    if surrounds {
+        ffi::allow_unofficial(output);
     }
     Ok(())
 }
@@ -248,7 +255,8 @@ fn describes_the_picture(kind: AVPacketSideDataType) -> bool {
 }
 
 /// Copies the file's own metadata and chapters.
-pub fn copy_container(output: &mut context::Output, input: &context::Input) -> Result<(), Failure> {
+pub fn copy_container(output: &mut context::Output, source: &Source) -> Result<(), Failure> {
+    let input = source.input();
     output.set_metadata(ffi::copy_metadata(&input.metadata(), &BRANDS));
     // Matroska takes neither 0, with which MP4 starts, nor the same id twice.
     let mut ids: Vec<i64> = input.chapters().map(|chapter| chapter.id()).filter(|&id| id > 0).collect();
@@ -258,8 +266,10 @@ pub fn copy_container(output: &mut context::Output, input: &context::Input) -> R
     for (number, chapter) in input.chapters().enumerate() {
         let title = chapter.metadata().get("title").unwrap_or_default().to_owned();
         let id = if keep { chapter.id() } else { number as i64 + 1 };
+        let unit = chapter.time_base();
+        let origin = source.origin().rescale(Rational(1, 1_000_000), unit);
         let mut copy = output
-            .add_chapter(id, chapter.time_base(), chapter.start(), chapter.end(), &title)
+            .add_chapter(id, unit, chapter.start() - origin, chapter.end() - origin, &title)
             .map_err(|error| Failure::new(format!("cannot copy chapter {}: {error}", number + 1)))?;
         for (key, value) in chapter.metadata().iter().filter(|entry| entry.0 != "title") {
             copy.set_metadata(key, value);

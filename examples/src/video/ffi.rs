@@ -439,6 +439,12 @@ pub fn duration_is_stated(input: &context::Input) -> bool {
     input.duration() > 0 && method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM
 }
 
+/// Lets a muxer write what no standard says: FFmpeg counts the boxes of spherical and stereoscopic video in MP4 as such.
+pub fn allow_unofficial(output: &mut context::Output) {
+    // SAFETY: the context is alive, and its header is not written yet.
+    unsafe { (*output.as_mut_ptr()).strict_std_compliance = FF_COMPLIANCE_UNOFFICIAL };
+}
+
 /// True if the times in such a file may jump, as FFmpeg says of MPEG-TS and VOB.
 pub fn clock_may_jump(input: &context::Input) -> bool {
     // SAFETY: the context is alive and was opened, so its format is an entry of FFmpeg's static table.

@@ -6,7 +6,7 @@ use std::path::Path;
 use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::frame::Video;
-use ffmpeg_next::{Error, Packet, Rational, codec, decoder, format, media};
+use ffmpeg_next::{Error, Packet, Rational, Rescale, codec, decoder, format, media};
 
 use super::deinterlace::Deinterlacer;
 use super::timeline::Timeline;
@@ -15,6 +15,9 @@ use crate::Failure;
 
 /// So many packets in a row may be unreadable before the rest of the file is given up.
 const UNREADABLE: usize = 1000;
+
+/// A file that begins later, in microseconds, has a clock that ran before it: nobody means such a gap.
+const LATE: i64 = 10_000_000;
 
 /// What a file gives.
 pub enum Item {
@@ -44,6 +47,8 @@ pub struct Source {
     deinterlacer: Option<Deinterlacer>,
     /// True once a frame was progressive.
     started: bool,
+    /// When the file begins by its own clock, in microseconds.
+    origin: i64,
     /// Where the file's clock may jump.
     timeline: Option<Timeline>,
     /// True once the user has been told that it does.
@@ -82,8 +87,10 @@ impl Source {
             Failure::new(format!("cannot decode the {} video of {}: {error}", codec.name(), path.display()))
         })?;
         let deinterlacer = deinterlace.then(|| Deinterlacer::new(time_base));
-        let timeline =
-            ffi::clock_may_jump(&input).then(|| Timeline::new(input.streams().len(), ffi::start_time(&input)));
+        let timeline = ffi::clock_may_jump(&input).then(|| Timeline::new(input.streams().len()));
+        // A broadcast's or a recorder's clock may have run for hours; a moment at the start of another file is meant.
+        let start = ffi::start_time(&input);
+        let origin = if timeline.is_some() || start > LATE { start } else { 0 };
         Ok(Self {
             input,
             decoder,
@@ -91,6 +98,7 @@ impl Source {
             time_base,
             deinterlacer,
             started: false,
+            origin,
             timeline,
             jumped: false,
             notices: VecDeque::new(),
@@ -110,6 +118,11 @@ impl Source {
     /// The same, to change what is read.
     pub fn input_mut(&mut self) -> &mut context::Input {
         &mut self.input
+    }
+
+    /// When the file begins by its own clock, in microseconds: taken from the times of all that is read, not of chapters.
+    pub fn origin(&self) -> i64 {
+        self.origin
     }
 
     /// Index of the video stream.
@@ -160,8 +173,7 @@ impl Source {
     /// What was wrong with the file; complete once [`next_item`](Self::next_item) has returned None.
     pub fn damage(&self) -> Damage {
         let mut damage = self.damage.clone();
-        let start = if self.timeline.is_some() { 0 } else { ffi::start_time(&self.input) };
-        let stated = (start + self.input.duration()) as f64 / 1e6;
+        let stated = (ffi::start_time(&self.input) - self.origin + self.input.duration()) as f64 / 1e6;
         // Containers round their length, and count in a last frame's display: half a second and 2 % are no loss.
         let missing = stated - self.end;
         if damage.cut.is_none() && ffi::duration_is_stated(&self.input) && missing > 0.5_f64.max(0.02 * stated) {
@@ -197,6 +209,9 @@ impl Source {
     fn place(&mut self, packet: &mut Packet) {
         let Some(stream) = self.input.stream(packet.stream()) else { return };
         let unit = stream.time_base();
+        let origin = self.origin.rescale(Rational(1, 1_000_000), unit);
+        packet.set_dts(packet.dts().map(|time| time - origin));
+        packet.set_pts(packet.pts().map(|time| time - origin));
         let dense = matches!(stream.parameters().medium(), media::Type::Video | media::Type::Audio);
         if let Some(seconds) = self.timeline.as_mut().and_then(|timeline| timeline.place(packet, unit, dense))
             && !self.jumped
