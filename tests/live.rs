@@ -183,6 +183,40 @@ fn sound_that_a_container_does_not_hold_is_encoded_for_it() {
 }
 
 #[test]
+fn a_sound_whose_rate_changes_in_mid_stream_does_not_end_it() {
+    let Some(folder) = workshop(&["matroskamux", "mp4mux", "flvmux", "avenc_aac"]) else { return };
+    let folder = folder.path();
+    let part = |codec: &str, rate: u32, start: u32| {
+        ffmpeg(
+            folder,
+            &format!(
+                "-f lavfi -i testsrc2=size=160x90:rate=25:duration=3 -f lavfi -i sine=duration=3 -c:v libx264 \
+                 -preset veryfast -g 12 -bf 0 -c:a {codec} -ar {rate} -output_ts_offset {start} -f mpegts part.ts"
+            ),
+        );
+        fs::read(folder.join("part.ts")).unwrap()
+    };
+    for codec in ["aac", "mp2"] {
+        let both = [part(codec, 48000, 0), part(codec, 44100, 3)].concat();
+        fs::write(folder.join(format!("{codec}.ts")), both).unwrap();
+    }
+    // Matroska and MP4 lose AAC's second half, FLV does not. MP4 has no MP2 layer 2: it is encoded, all in one rate.
+    for (input, name, least, most, warned) in [
+        ("aac.ts", "aac.mkv", 135, 145, true),
+        ("aac.ts", "aac.mp4", 135, 145, true),
+        ("aac.ts", "aac.flv", 265, 280, false),
+        ("mp2.ts", "mp2.mp4", 278, 290, false),
+    ] {
+        let run = Live::start(folder, &format!("{input} {name}")).finish();
+        assert_eq!((run.code, run.stderr.contains("44100 Hz")), (Some(0), warned), "{name}: {run:?}");
+        let file = probe(&folder.join(name), "-show_streams -count_frames");
+        let streams = file["streams"].as_array().unwrap();
+        let count = |stream: usize| streams[stream]["nb_read_frames"].as_str().unwrap().parse::<u32>().unwrap();
+        assert!(count(0) == 150 && (least..=most).contains(&count(1)), "{name}: {file}");
+    }
+}
+
+#[test]
 fn a_file_is_played_to_its_last_frame_and_sound() {
     let Some(folder) = workshop(&["matroskamux"]) else { return };
     let folder = folder.path();

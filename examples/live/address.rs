@@ -7,6 +7,7 @@ use gst::glib;
 use srup_examples::{Failure, are_one};
 
 use crate::container::Container;
+use crate::feed::Bears;
 
 /// Where pictures and sound come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,13 +167,14 @@ impl Output {
         }
     }
 
-    /// Whether it goes on while one stream has a gap. Matroska, MP4 and HLS are written by elements that wait instead.
-    pub fn bears_gaps(&self) -> bool {
-        match self {
+    /// What it takes in mid-stream. Matroska, MP4 and HLS are written by elements that wait while one stream has a gap.
+    pub fn bears(&self) -> Bears {
+        let gaps = match self {
             Self::Srt(_) | Self::Udp(..) | Self::Rtmp(_) | Self::Display => true,
             Self::File(_, container) => matches!(container, Container::Ts | Container::Flv),
             Self::Hls(_) => false,
-        }
+        };
+        Bears { gaps, changed_sound: self.container().is_none_or(Container::bears_changed_sound) }
     }
 
     /// The container that carries the streams; None for the display.

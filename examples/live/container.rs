@@ -87,6 +87,11 @@ impl Container {
     pub fn bears_changes(self) -> bool {
         self == Self::Ts
     }
+
+    /// Whether rate and channels of encoded sound may change in mid-stream.
+    pub fn bears_changed_sound(self) -> bool {
+        matches!(self, Self::Ts | Self::Flv)
+    }
 }
 
 /// The parser for encoded sound, where there is one: it brings it into the form that a muxer wants. The bytes of a frame

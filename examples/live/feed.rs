@@ -41,6 +41,15 @@ pub enum Medium {
     Audio = 1,
 }
 
+/// What the output takes in mid-stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bears {
+    /// It knows what silence is; others wait for the next sound.
+    pub gaps: bool,
+    /// Rate and channels of encoded sound may change.
+    pub changed_sound: bool,
+}
+
 /// The way from sources to the output.
 pub struct Feed {
     clock: gst::Clock,
@@ -65,8 +74,9 @@ struct State {
     /// The clock when the very first data came.
     first: Option<gst::ClockTime>,
     ports: [Option<Port>; 2],
-    /// The output knows what silence is; others wait for the next sound.
-    bears_gaps: bool,
+    bears: Bears,
+    /// The user knows that there is sound without a place in the output.
+    told_of_sound: bool,
     warning: Option<String>,
 }
 
@@ -107,7 +117,8 @@ impl Feed {
             epoch: 0,
             first: None,
             ports: [None, None],
-            bears_gaps: true,
+            bears: Bears { gaps: true, changed_sound: true },
+            told_of_sound: false,
             warning: None,
         };
         Self {
@@ -125,9 +136,9 @@ impl Feed {
     }
 
     /// Opens the way into the output. One that does not bear gaps loses sound that stays away for good. Returns the clock's time that is 0 there: just before the first data came.
-    pub fn open(&self, video: AppSrc, audio: Option<AppSrc>, bears_gaps: bool) -> gst::ClockTime {
+    pub fn open(&self, video: AppSrc, audio: Option<AppSrc>, bears: Bears) -> gst::ClockTime {
         let mut state = self.lock();
-        state.bears_gaps = bears_gaps;
+        state.bears = bears;
         let base = state.first.unwrap_or_else(|| self.clock.time()).saturating_sub(LEAD);
         state.ports = [Some(video), audio]
             .map(|source| source.map(|source| Port { source, caps: None, fresh: true, end: 0, alone: 0 }));
@@ -222,11 +233,15 @@ impl Feed {
                 Gate::Ended => return Err(gst::FlowError::Eos),
             }
         };
-        let State { rebase, ports, warning, .. } = &mut *state;
-        let (Some(port), Some(mut buffer)) = (&mut ports[medium as usize], sample.buffer_owned()) else {
+        let State { rebase, ports, warning, bears, told_of_sound, .. } = &mut *state;
+        let Some(port) = &mut ports[medium as usize] else {
+            if !std::mem::replace(told_of_sound, true) {
+                *warning = Some("the source has sound now, which the output was not opened for; it is left out".into());
+            }
             return Ok(None);
         };
-        if let Some(text) = sample.caps().and_then(|caps| port.take_caps(caps)) {
+        let Some(mut buffer) = sample.buffer_owned() else { return Ok(None) };
+        if let Some(text) = sample.caps().and_then(|caps| port.take_caps(caps, bears.changed_sound)) {
             *warning = Some(text);
         }
         let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
@@ -267,12 +282,13 @@ impl State {
     fn go_on_without_sound(&mut self, placed: u64, passed: i64) {
         let Some(sound) = &mut self.ports[Medium::Audio as usize] else { return };
         sound.alone += passed;
-        if self.bears_gaps {
+        if self.bears.gaps {
             sound.skip_to(placed.saturating_sub(SILENCE.nseconds()));
         } else if sound.alone > LOST {
             // Refused only where the output is gone already.
             let _ = sound.source.end_of_stream();
             self.ports[Medium::Audio as usize] = None;
+            self.told_of_sound = true;
             self.warning = Some("the source's sound does not come any more; the output goes on without it".to_owned());
         }
     }
@@ -292,18 +308,23 @@ impl Port {
 
     /// Passes changed caps on. Sound of another kind than at the start has no place in the output: it leaves `caps` empty,
     /// and the text for the user is returned once.
-    fn take_caps(&mut self, caps: &gst::CapsRef) -> Option<String> {
+    fn take_caps(&mut self, caps: &gst::CapsRef, bears_changes: bool) -> Option<String> {
         if self.caps.as_deref().is_some_and(|known| known.is_strictly_equal(caps)) {
             return None;
         }
         let first = self.source.caps();
-        if first.as_ref().is_none_or(|first| kind(first) == kind(caps)) {
-            self.source.set_caps(Some(&caps.to_owned()));
+        let fixed = !bears_changes && is_encoded_sound(caps);
+        let fits = |first: &gst::Caps| kind(first) == kind(caps) && !(fixed && is_changed(first, caps));
+        if first.as_ref().is_none_or(fits) {
+            // Such a muxer takes caps once, whatever little there is to them.
+            if first.is_none() || !fixed {
+                self.source.set_caps(Some(&caps.to_owned()));
+            }
             self.caps = Some(caps.to_owned());
             return None;
         }
         self.caps.take().map(|_| {
-            format!("the source's sound is now {}, which the output was not opened for; it is left out", kind(caps))
+            format!("the source's sound is now {}, which the output was not opened for; it is left out", named(caps))
         })
     }
 }
@@ -323,9 +344,35 @@ fn kind(caps: &gst::CapsRef) -> String {
     version.map_or_else(|| name.to_owned(), |version| format!("{name} version {version}"))
 }
 
+fn is_encoded_sound(caps: &gst::CapsRef) -> bool {
+    let name = caps.structure(0).map_or("", |structure| structure.name().as_str());
+    name.starts_with("audio/") && name != "audio/x-raw"
+}
+
+/// Whether encoded sound has another head than a muxer has written down.
+fn is_changed(first: &gst::CapsRef, caps: &gst::CapsRef) -> bool {
+    let [first, new] = [first, caps].map(|caps| caps.structure(0));
+    let value = |structure: Option<&gst::StructureRef>, name| -> Option<String> {
+        structure?.value(name).ok().and_then(|value| value.serialize().ok()).map(Into::into)
+    };
+    ["rate", "channels", "layer", "mpegaudioversion", "profile", "codec_data", "streamheader"]
+        .into_iter()
+        .any(|name| value(first, name) != value(new, name))
+}
+
+/// The kind, for the user, with rate and channels where they are known.
+fn named(caps: &gst::CapsRef) -> String {
+    let number = |name| caps.structure(0).and_then(|structure| structure.get::<i32>(name).ok());
+    let rate = number("rate").map(|rate| format!(", {rate} Hz")).unwrap_or_default();
+    let channels = number("channels").map(|count| format!(", channels: {count}")).unwrap_or_default();
+    kind(caps) + &rate + &channels
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: Bears = Bears { gaps: true, changed_sound: true };
 
     fn sample(caps: &str, milliseconds: u64) -> gst::Sample {
         let mut buffer = gst::Buffer::with_size(4).unwrap();
@@ -352,7 +399,7 @@ mod tests {
             }
             std::thread::sleep(Duration::from_millis(30));
             assert_eq!(feed.silence(), Duration::ZERO);
-            let base = feed.open(video.clone(), Some(audio), true);
+            let base = feed.open(video.clone(), Some(audio), ALL);
             assert!(base + gst::ClockTime::from_mseconds(20) < gst::SystemClock::obtain().time());
             assert_eq!(pushing.join().unwrap(), Ok(gst::FlowSuccess::Ok));
         });
@@ -375,7 +422,7 @@ mod tests {
             assert_eq!(feed.begin(), 2);
             assert_eq!(pushing.join().unwrap(), Err(gst::FlowError::Eos));
         });
-        feed.open(video.clone(), None, true);
+        feed.open(video.clone(), None, ALL);
         assert_eq!(feed.push(1, Medium::Video, &sample("video/x-raw", 500)), Err(gst::FlowError::Eos));
         assert_eq!(feed.push(2, Medium::Video, &sample("video/x-raw", 500)), Ok(gst::FlowSuccess::Ok));
         assert_eq!(video.current_level_buffers(), 1);
@@ -384,7 +431,7 @@ mod tests {
     #[test]
     fn sound_that_stays_away_is_ended_where_the_output_would_wait_for_it() {
         let (feed, [video, audio]) = feed();
-        feed.open(video, Some(audio), false);
+        feed.open(video, Some(audio), Bears { gaps: false, ..ALL });
         let frames = |range: std::ops::Range<u64>| {
             for n in range {
                 feed.push(1, Medium::Video, &sample("video/x-raw", 20_000 + 40 * n)).unwrap();
@@ -407,19 +454,50 @@ mod tests {
 
     #[test]
     fn sound_of_another_kind_is_left_out_and_named_once() {
-        let (feed, [video, audio]) = feed();
-        feed.open(video, Some(audio.clone()), true);
         let aac = "audio/mpeg, mpegversion=4, rate=48000";
-        for (caps, taken, warned) in [
-            (aac, 1, false),
-            ("audio/mpeg, mpegversion=4, rate=44100", 2, false),
-            ("audio/mpeg, mpegversion=1", 2, true),
-            ("audio/mpeg, mpegversion=1", 2, false),
-            (aac, 3, false),
+        let slower = "audio/mpeg, mpegversion=4, rate=44100";
+        let mp3 = "audio/mpeg, mpegversion=1";
+        // MPEG-TS and FLV take another rate, Matroska and MP4 do not.
+        for (changed_sound, expected) in [
+            (true, [(aac, 1, false), (slower, 2, false), (mp3, 2, true), (mp3, 2, false), (aac, 3, false)]),
+            (false, [(aac, 1, false), (slower, 1, true), (slower, 1, false), (mp3, 1, false), (aac, 2, false)]),
         ] {
-            feed.push(1, Medium::Audio, &sample(caps, 500)).unwrap();
-            assert_eq!(audio.current_level_buffers(), taken, "{caps}");
-            assert_eq!(feed.take_warning().is_some(), warned, "{caps}");
+            let (feed, [video, audio]) = feed();
+            feed.open(video, Some(audio.clone()), Bears { gaps: true, changed_sound });
+            for (caps, taken, warned) in expected {
+                feed.push(1, Medium::Audio, &sample(caps, 500)).unwrap();
+                assert_eq!(audio.current_level_buffers(), taken, "{caps}");
+                assert_eq!(feed.take_warning().is_some(), warned, "{caps}");
+            }
+        }
+    }
+
+    #[test]
+    fn decoded_sound_may_change_everywhere_and_what_says_nothing_of_the_sound_too() {
+        let (feed, [video, audio]) = feed();
+        feed.open(video, Some(audio.clone()), Bears { gaps: true, changed_sound: false });
+        for rate in [48000, 44100] {
+            feed.push(1, Medium::Audio, &sample(&format!("audio/x-raw, rate={rate}"), 500)).unwrap();
+        }
+        assert_eq!((audio.current_level_buffers(), feed.take_warning()), (2, None));
+        let (feed, [video, audio]) = self::feed();
+        feed.open(video, Some(audio.clone()), Bears { gaps: true, changed_sound: false });
+        for level in ["2", "4"] {
+            let caps = format!("audio/mpeg, mpegversion=4, rate=48000, level=(string){level}");
+            feed.push(1, Medium::Audio, &sample(&caps, 500)).unwrap();
+        }
+        assert_eq!((audio.current_level_buffers(), feed.take_warning()), (2, None));
+    }
+
+    #[test]
+    fn sound_that_comes_too_late_for_the_output_is_named_once() {
+        let (feed, [video, _]) = feed();
+        feed.open(video, None, ALL);
+        feed.push(1, Medium::Video, &sample("video/x-raw", 500)).unwrap();
+        assert_eq!(feed.take_warning(), None);
+        for warned in [true, false] {
+            feed.push(1, Medium::Audio, &sample("audio/x-raw", 500)).unwrap();
+            assert_eq!(feed.take_warning().is_some(), warned);
         }
     }
 }

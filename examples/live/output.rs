@@ -295,9 +295,8 @@ fn sound(pipeline: &gst::Pipeline, audio: &AppSrc, caps: &gst::Caps) -> Result<g
     let structure = caps.structure(0).ok_or_else(|| Failure::new("the source's sound has no format"))?;
     if structure.name() == "audio/x-raw" {
         let name = AAC.into_iter().find(|name| elements::exists(name)).unwrap_or("avenc_aac");
-        for name in ["audioconvert", "audioresample", name, "aacparse"] {
-            chain.push(add(pipeline, name)?);
-        }
+        chain.extend([add(pipeline, "audioconvert")?, add(pipeline, "audioresample")?, unchanging_sound(pipeline)?]);
+        chain.extend([add(pipeline, name)?, add(pipeline, "aacparse")?]);
     } else if let Some(parser) = audio_parser(structure) {
         chain.push(add(pipeline, parser)?);
     }
@@ -305,6 +304,24 @@ fn sound(pipeline: &gst::Pipeline, audio: &AppSrc, caps: &gst::Caps) -> Result<g
     chain.push(queue.clone());
     link(&chain)?;
     Ok(queue)
+}
+
+/// Keeps decoded sound what the encoder takes at first, whatever the source becomes.
+fn unchanging_sound(pipeline: &gst::Pipeline) -> Result<gst::Element, Failure> {
+    let filter = add_filter(pipeline, &gst::Caps::new_any())?;
+    let weak = filter.downgrade();
+    if let Some(pad) = filter.static_pad("src") {
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            let Some(gst::EventView::Caps(event)) = info.event().map(|event| event.view()) else {
+                return gst::PadProbeReturn::Ok;
+            };
+            if let Some(filter) = weak.upgrade() {
+                filter.set_property("caps", event.caps_owned());
+            }
+            gst::PadProbeReturn::Remove
+        });
+    }
+    Ok(filter)
 }
 
 /// Muxer and sink behind the encoded streams. Returns the pads by which these come.

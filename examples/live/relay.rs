@@ -174,7 +174,7 @@ impl<'a> Relay<'a> {
         let patient = self.input.manner() == Manner::File;
         let output = Output::open(self.args, &self.address, &streams, &self.meter, patient)?;
         let (video, audio) = output.sources();
-        let base = self.feed.open(video, audio, self.address.bears_gaps());
+        let base = self.feed.open(video, audio, self.address.bears());
         output.start(&self.clock, base).map_err(|failure| self.about_output(&failure))?;
         self.output = Some(output);
         Ok(())
