@@ -71,15 +71,18 @@ impl Primary {
 
     /// Makes it the one that this thread's calls go to, as long as the result lives.
     pub(crate) fn bind(&self) -> Result<Bound, Error> {
+        // No call here depends on what an application captures, so its capture is to forbid none, and none is to end it.
+        let mode = exchange_mode(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED);
+        let mut bound = Bound { context: None, mode };
         let mut before = std::ptr::null_mut();
         // SAFETY: the pointer is good for a write. Where the call fails, none counts as current.
         let known = unsafe { sys::cuCtxGetCurrent(&mut before) }.result().is_ok();
-        if known && before == self.handle {
-            return Ok(Bound(None));
+        if !known || before != self.handle {
+            // SAFETY: the context is retained as long as this lives.
+            unsafe { result::ctx::set_current(self.handle) }.during("choosing the device")?;
+            bound.context = Some(before);
         }
-        // SAFETY: the context is retained as long as this lives.
-        unsafe { result::ctx::set_current(self.handle) }.during("choosing the device")?;
-        Ok(Bound(Some(before)))
+        Ok(bound)
     }
 }
 
@@ -90,13 +93,23 @@ impl Drop for Primary {
     }
 }
 
-/// The thread's calls go to a context of ours; afterwards to what they went to before.
+/// Changes which captures forbid calls of this thread that might depend on them; what it was, if the driver says so.
+fn exchange_mode(mut mode: sys::CUstreamCaptureMode) -> Option<sys::CUstreamCaptureMode> {
+    // SAFETY: the pointer is good for a read and a write.
+    unsafe { sys::cuThreadExchangeStreamCaptureMode(&mut mode) }.result().ok().map(|()| mode)
+}
+
+/// The thread's calls go to a context of ours, and no capture forbids any; afterwards all is as it was.
 #[must_use]
-pub(crate) struct Bound(Option<sys::CUcontext>);
+pub(crate) struct Bound {
+    context: Option<sys::CUcontext>,
+    mode: Option<sys::CUstreamCaptureMode>,
+}
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Some(before) = self.0 {
+        self.mode.and_then(exchange_mode);
+        if let Some(before) = self.context {
             // SAFETY: none, or the context that this thread had. If it was destroyed meanwhile, the driver says so, and
             // there is nothing to go back to.
             let _ = unsafe { result::ctx::set_current(before) };
@@ -149,6 +162,37 @@ mod tests {
         check("a slot's end");
         drop((maps, device));
         check("the end");
+    }
+
+    #[test]
+    fn an_application_may_capture_meanwhile() {
+        const TEST: &str = "context::tests::an_application_may_capture_meanwhile";
+        if let Some(outcome) = harness::rerun(TEST, &[]) {
+            return outcome.assert_clean();
+        }
+        start().unwrap();
+        let (begun, end) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let context = Primary::retain(0).unwrap();
+                let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL;
+                // SAFETY: the context is retained; stream and graph are destroyed once, after their last use.
+                unsafe {
+                    result::ctx::set_current(context.handle).unwrap();
+                    let stream = result::stream::create(result::stream::StreamKind::NonBlocking).unwrap();
+                    result::stream::begin_capture(stream, mode).unwrap();
+                    begun.wait();
+                    end.wait();
+                    result::graph::destroy(result::stream::end_capture(stream).unwrap()).unwrap();
+                    result::stream::destroy(stream).unwrap();
+                }
+            });
+            begun.wait();
+            // A check that fails would leave the other thread waiting.
+            let used = std::panic::catch_unwind(|| use_a_device(|_| ()));
+            end.wait();
+            used.unwrap();
+        });
     }
 
     #[test]

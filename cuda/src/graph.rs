@@ -83,6 +83,10 @@ impl Graph {
         let issued = issue();
         // SAFETY: the stream is capturing. The capture is ended whatever was issued, or the stream could not be used.
         let template = unsafe { result::stream::end_capture(stream.handle()) };
+        if let (Err(_), Ok(template)) = (&issued, template) {
+            // SAFETY: the template came from a capture that ended well, and nothing else has it.
+            let _ = unsafe { result::graph::destroy(template) };
+        }
         issued?;
         Self::new(template.during("ending a graph")?, device, stream)
     }

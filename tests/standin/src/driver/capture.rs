@@ -21,6 +21,17 @@ pub(crate) enum Mode {
     Relaxed,
 }
 
+impl Mode {
+    fn new(number: u32) -> Outcome<Self> {
+        match number {
+            0 => Ok(Self::Global),
+            1 => Ok(Self::ThreadLocal),
+            2 => Ok(Self::Relaxed),
+            _ => Err(CUresult::INVALID_VALUE),
+        }
+    }
+}
+
 /// A capture under way.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -44,18 +55,19 @@ impl Driver {
         if stream.capture.is_some() {
             return Err(CUresult::ILLEGAL_STATE);
         }
-        let mode = match mode {
-            0 => Mode::Global,
-            1 => Mode::ThreadLocal,
-            2 => Mode::Relaxed,
-            _ => return Err(CUresult::INVALID_VALUE),
-        };
+        let mode = Mode::new(mode)?;
         let thread = std::thread::current().id();
         let capture = Capture { device: stream.device, origin: handle, mode, thread, valid: true, nodes: Vec::new() };
         let number = self.new_handle();
         self.captures.insert(number, capture);
         self.set_membership(handle, Some(Membership { capture: number, tail: Vec::new() }));
         Ok(())
+    }
+
+    /// Changes which captures forbid calls of this thread ("cuThreadExchangeStreamCaptureMode"); what it was.
+    pub(crate) fn exchange_capture_mode(&mut self, mode: u32) -> Outcome<u32> {
+        let before = self.capture_modes.insert(std::thread::current().id(), Mode::new(mode)?);
+        Ok(before.unwrap_or(Mode::Global) as u32)
     }
 
     fn set_membership(&mut self, stream: Handle, member: Option<Membership>) {
@@ -170,13 +182,14 @@ impl Driver {
     /// A call that may depend on captured work: allocation, waits for all of a device.
     pub(crate) fn forbid_while_capturing(&mut self, whole_device: Option<usize>) -> Outcome {
         let thread = std::thread::current().id();
+        let own = self.capture_modes.get(&thread).copied().unwrap_or(Mode::Global);
         let mut forbidden = false;
         for capture in self.captures.values_mut() {
-            let applies = match capture.mode {
+            let applies = match (own, capture.mode) {
                 _ if whole_device == Some(capture.device) => true,
-                Mode::Global => true,
-                Mode::ThreadLocal => capture.thread == thread,
-                Mode::Relaxed => false,
+                (Mode::Relaxed, _) | (_, Mode::Relaxed) => false,
+                (Mode::Global, Mode::Global) => true,
+                (Mode::ThreadLocal, _) | (Mode::Global, Mode::ThreadLocal) => capture.thread == thread,
             };
             if applies {
                 capture.valid = false;

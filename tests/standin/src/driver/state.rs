@@ -1,11 +1,12 @@
 //! The driver's state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::thread::ThreadId;
 
 use crate::memory::{Address, Checks, CommandId, Memory};
 
 use super::abi::Handle;
-use super::capture::Capture;
+use super::capture::{Capture, Mode};
 use super::clock::{Mark, Ordering};
 use super::code::CUresult;
 use super::config::{Config, StreamOrder};
@@ -68,6 +69,8 @@ pub(crate) struct Driver {
     pub(crate) streams_made: u32,
     pub(crate) events: BTreeMap<Handle, Event>,
     pub(crate) captures: BTreeMap<Handle, Capture>,
+    /// Of threads that have changed it.
+    pub(crate) capture_modes: HashMap<ThreadId, Mode>,
     pub(crate) graphs: BTreeMap<Handle, Graph>,
     pub(crate) executables: BTreeMap<Handle, Executable>,
     pub(crate) graph_launches: u32,
@@ -101,6 +104,7 @@ impl Driver {
             streams_made: 0,
             events: BTreeMap::new(),
             captures: BTreeMap::new(),
+            capture_modes: HashMap::new(),
             graphs: BTreeMap::new(),
             executables: BTreeMap::new(),
             graph_launches: 0,

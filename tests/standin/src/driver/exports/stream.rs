@@ -38,6 +38,13 @@ exports! {
 
     fn cuStreamBeginCapture_v2(stream: Handle, mode: c_uint) |driver| { driver.begin_capture(stream, mode) }
 
+    fn cuThreadExchangeStreamCaptureMode(mode: *mut c_uint) |driver| {
+        // SAFETY: as the caller promises.
+        let before = driver.exchange_capture_mode(unsafe { *mode })?;
+        // SAFETY: as the caller promises.
+        unsafe { put(mode, before) }
+    }
+
     fn cuStreamEndCapture(stream: Handle, graph: *mut Handle) |driver| {
         let ended = driver.end_capture(stream);
         // SAFETY: as the caller promises.
