@@ -68,10 +68,19 @@ pub fn transform(caps: &gst::Caps, way: Way, factor: i32, filter: Option<&gst::C
     }
 }
 
-/// Fixes what the input left open and the peer wants to hear: square pixels, variable rate.
-pub fn fixate(mut caps: gst::Caps) -> gst::Caps {
+/// Fixes what `input` left open and the peer wants to hear: what it means by saying nothing, square pixels, variable rate.
+pub fn fixate(mut caps: gst::Caps, input: &gst::CapsRef) -> gst::Caps {
+    let meant = implied(input);
+    // What the peer would rather have may be called something else.
+    let fitting = caps.iter().position(|structure| structure.can_intersect(&meant)).unwrap_or(0);
+    (0..fitting).for_each(|_| caps.make_mut().remove_structure(0));
     caps.truncate();
     if let Some(structure) = caps.make_mut().structure_mut(0) {
+        for (field, value) in meant.iter().filter_map(|(field, value)| Some((field, value.get::<&str>().ok()?))) {
+            if structure.has_field(field) {
+                structure.fixate_field_str(field, value);
+            }
+        }
         for (field, value) in [("pixel-aspect-ratio", (1, 1)), ("framerate", (0, 1))] {
             if structure.has_field(field) {
                 structure.fixate_field_nearest_fraction(field, gst::Fraction::from(value));
@@ -80,6 +89,24 @@ pub fn fixate(mut caps: gst::Caps) -> gst::Caps {
     }
     caps.fixate();
     caps
+}
+
+/// What fixed caps mean by the fields that they lack.
+fn implied(input: &gst::CapsRef) -> gst::Structure {
+    let mut meant = gst::Structure::new_empty("video/x-raw");
+    let (Some(said), Ok(info)) = (input.structure(0), gst_video::VideoInfo::from_caps(input)) else { return meant };
+    if !said.has_field("colorimetry") {
+        meant.set("colorimetry", info.colorimetry().to_string());
+    }
+    if !said.has_field("chroma-site") {
+        // Colours without a site are of no known one: then it is the codecs' default.
+        let site = Some(info.chroma_site()).filter(|site| !site.is_empty());
+        meant.set("chroma-site", site.map_or("mpeg2".into(), gst_video::VideoChromaSite::to_str));
+    }
+    if !said.has_field("interlace-mode") {
+        meant.set("interlace-mode", "progressive");
+    }
+    meant
 }
 
 /// The factor between fixed caps, if it is the same whole number along both axes.

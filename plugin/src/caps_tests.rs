@@ -173,8 +173,27 @@ fn what_is_left_open_becomes_square_pixels_at_an_unknown_rate() {
         "video/x-raw, format=I420, width=64, height=64, pixel-aspect-ratio=[ 1/2147483647, 2147483647/1 ], \
          framerate=[ 0/1, 2147483647/1 ]",
     );
-    let fixed = fixate(open);
+    let fixed = fixate(open, &caps("video/x-raw, format=I420, width=32, height=32"));
     assert_eq!(fixed, caps("video/x-raw, format=I420, width=64, height=64, pixel-aspect-ratio=1/1, framerate=0/1"));
+}
+
+#[test]
+fn what_the_input_says_by_saying_nothing_is_what_it_meant() {
+    let fixed = |input: &str, open: &str| {
+        let input = caps(&format!("video/x-raw, width=320, height=240, {input}"));
+        let fixed = fixate(caps(open), &input);
+        let fields = ["colorimetry", "chroma-site", "interlace-mode"];
+        fields.map(|field| fixed.structure(0).unwrap().get::<String>(field).unwrap_or_default())
+    };
+    let open =
+        "video/x-raw, colorimetry={bt709,bt601}, chroma-site={mpeg2,jpeg}, interlace-mode={interleaved,progressive}";
+    assert_eq!(fixed("format=I420", open), ["bt601", "jpeg", "progressive"]);
+    let mixed = open.replace("{mpeg2,jpeg}", "{jpeg,mpeg2}");
+    assert_eq!(fixed("format=I420, colorimetry=bt709", &mixed)[1..], ["mpeg2", "progressive"]);
+    // Only one of the peer's structures can have what was meant, or none.
+    assert_eq!(fixed("format=I420", &format!("video/x-raw, interlace-mode=interleaved; {open}"))[2], "progressive");
+    assert_eq!(fixed("format=I420", "video/x-raw, colorimetry=bt709; video/x-raw, colorimetry=bt2020")[0], "bt709");
+    assert_eq!(fixed("format=RGB", "video/x-raw, colorimetry={bt709,sRGB}"), ["sRGB", "", ""]);
 }
 
 #[test]

@@ -157,6 +157,22 @@ fn colours_do_not_change_by_crossing_from_sd_to_hd() {
 }
 
 #[test]
+fn what_downstream_would_rather_have_is_not_what_the_input_meant() {
+    let element = bicubic();
+    let mut harness = harness(&element);
+    harness.set_sink_caps_str(
+        "video/x-raw, colorimetry={bt709,bt601}, chroma-site={mpeg2,jpeg}, interlace-mode={interleaved,progressive}",
+    );
+    harness.play();
+    let input = parse("video/x-raw, format=I420, width=320, height=240, framerate=25/1");
+    harness.set_src_caps(input.clone());
+    harness.push_and_pull(noise(&input, 1)).unwrap();
+    let output = output_caps(&element);
+    let said = ["colorimetry", "chroma-site", "interlace-mode"].map(|f| output.structure(0).unwrap().get(f));
+    assert_eq!(said, [Ok("bt601"), Ok("jpeg"), Ok("progressive")]);
+}
+
+#[test]
 fn upstream_learns_of_video_meta_and_gets_a_pool() {
     let element = bicubic();
     let mut harness = harness(&element);

@@ -241,7 +241,7 @@ impl SrUpscale {
         let possible = caps::transform(incaps, Way::Up, factor as i32, None);
         let accepted = self.src().peer_query_caps(Some(&possible));
         let common = accepted.intersect_with_mode(&possible, gst::CapsIntersectMode::First);
-        (!common.is_empty()).then(|| caps::fixate(common))
+        (!common.is_empty()).then(|| caps::fixate(common, incaps))
     }
 
     fn tell_output(&self, caps: &gst::Caps, seqnum: Option<gst::Seqnum>) -> Flow {
