@@ -13,6 +13,22 @@ const MAX_OUTPUT: i32 = MAX_SIZE as i32;
 /// The smallest factor: what bounds the sink's template.
 const MIN_FACTOR: i32 = 2;
 
+/// How many views of a scene a frame may have, and how they lie in it: as one picture. Of those in pictures of their own only
+/// the first would go out.
+const VIEWS: [&str; 11] = [
+    "mono",
+    "left",
+    "right",
+    "side-by-side",
+    "side-by-side-quincunx",
+    "column-interleaved",
+    "row-interleaved",
+    "top-bottom",
+    "checkerboard",
+    "frame-by-frame",
+    "multiview-frame-by-frame",
+];
+
 /// From which pad to which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -133,6 +149,11 @@ fn transform_structure(
             Err(_) => bounds.to_value(),
         };
         result.set_value(field, scale_value(&size, way, factor)?);
+    }
+    // Who does not say has one view.
+    if structure.has_field("multiview-mode") {
+        let views = gst::Structure::builder(structure.name()).field("multiview-mode", gst::List::new(VIEWS)).build();
+        result = result.intersect(&views)?;
     }
     if way == Way::Up {
         keep_implied_colour(structure, &mut result);

@@ -100,6 +100,18 @@ fn interlaced_video_other_memory_and_other_formats_are_refused() {
 }
 
 #[test]
+fn views_in_pictures_of_their_own_are_refused() {
+    let views = |mode: &str| {
+        let input = caps(&format!("video/x-raw, format=I420, width=64, height=64, multiview-mode={mode}, views=2"));
+        let output = transform(&input, Way::Up, 2, None);
+        output.structure(0).map(|structure| structure.get::<String>("multiview-mode").unwrap())
+    };
+    assert_eq!(views("separated"), None);
+    assert_eq!(views("side-by-side").as_deref(), Some("side-by-side"));
+    assert_eq!(views("{separated,left}").as_deref(), Some("left"));
+}
+
+#[test]
 fn any_stands_for_the_template_and_nothing_for_nothing() {
     gst::init().unwrap();
     let up = transform(&gst::Caps::new_any(), Way::Up, 2, None);

@@ -103,6 +103,7 @@ fn what_cannot_work_is_refused_when_linked() {
 fn caps_that_are_pushed_all_the_same_are_not_negotiated() {
     for input in [
         "video/x-raw, format=I420, width=16, height=16, framerate=25/1, interlace-mode=interleaved",
+        "video/x-raw, format=I420, width=16, height=16, framerate=25/1, multiview-mode=separated, views=2",
         "video/x-raw, format=YUY2, width=16, height=16, framerate=25/1",
         "video/x-raw, format=I420, width=9000, height=16, framerate=25/1",
         "video/x-raw, format=I420, width=0, height=16, framerate=25/1",
