@@ -217,6 +217,25 @@ fn a_sound_whose_rate_changes_in_mid_stream_does_not_end_it() {
 }
 
 #[test]
+fn interlaced_frames_become_a_frame_for_each_field_at_the_bitrate_that_was_asked_for() {
+    let Some(folder) = workshop(&["matroskamux", "deinterlace"]) else { return };
+    let folder = folder.path();
+    ffmpeg(
+        folder,
+        "-f lavfi -i testsrc2=size=160x96:rate=50:duration=4 -vf tinterlace=interleave_top,setfield=tff -c:v libx264 \
+         -preset veryfast -flags +ildct+ilme -g 12 fields.ts",
+    );
+    let run = Live::start(folder, "fields.ts out.mkv --bitrate 500").finish();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let packets = probe(&folder.join("out.mkv"), "-select_streams v -show_packets");
+    let sizes = packets["packets"].as_array().unwrap().iter().map(|packet| packet["size"].as_str().unwrap());
+    let sizes: Vec<u64> = sizes.map(|size| size.parse().unwrap()).collect();
+    assert_eq!(sizes.len(), 200);
+    let kilobits = sizes.iter().sum::<u64>() * 8 / 4 / 1000;
+    assert!((300..650).contains(&kilobits), "{kilobits} kbit/s");
+}
+
+#[test]
 fn a_file_is_played_to_its_last_frame_and_sound() {
     let Some(folder) = workshop(&["matroskamux"]) else { return };
     let folder = folder.path();

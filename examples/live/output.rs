@@ -271,7 +271,7 @@ fn unchanging(pipeline: &gst::Pipeline, caps: &gst::Caps, picture: Picture) -> R
     let scale = converter(pipeline, "videoscale")?;
     scale.set_property("add-borders", true);
     let mut chain = vec![converter(pipeline, "videoconvert")?, scale, add_filter(pipeline, &fixed.build())?];
-    if let Some(rate) = fraction("framerate") {
+    if let Some(rate) = frame_rate(caps) {
         let named = add(pipeline, "capssetter")?;
         named.set_property("caps", gst::Caps::builder("video/x-raw").field("framerate", rate).build());
         chain.push(named);
@@ -279,13 +279,20 @@ fn unchanging(pipeline: &gst::Pipeline, caps: &gst::Caps, picture: Picture) -> R
     Ok(chain)
 }
 
+/// The rate behind the deinterlacer, which makes a frame of each field.
+fn frame_rate(caps: &gst::Caps) -> Option<gst::Fraction> {
+    let structure = caps.structure(0)?;
+    let rate = structure.get::<gst::Fraction>("framerate").ok()?;
+    let interlaced = structure.get::<&str>("interlace-mode").is_ok_and(|mode| mode != "progressive");
+    Some(if interlaced { rate * 2 } else { rate })
+}
+
 /// What the encoder will get, from the caps of the frames that go in.
 fn picture(caps: &gst::Caps, scale: i32) -> Picture {
     let structure = caps.structure(0);
     let size = |name| structure.and_then(|structure| structure.get::<i32>(name).ok()).unwrap_or(0);
-    let rate = structure.and_then(|structure| structure.get::<gst::Fraction>("framerate").ok());
-    let rate =
-        rate.filter(|rate| rate.numer() > 0).map_or(0.0, |rate| f64::from(rate.numer()) / f64::from(rate.denom()));
+    let rate = frame_rate(caps).filter(|rate| rate.numer() > 0);
+    let rate = rate.map_or(0.0, |rate| f64::from(rate.numer()) / f64::from(rate.denom()));
     Picture { width: size("width").saturating_mul(scale), height: size("height").saturating_mul(scale), rate }
 }
 
@@ -405,4 +412,25 @@ fn hls(pipeline: &gst::Pipeline, args: &Args, folder: &Path) -> Result<gst::Elem
     let kept = if args.encoding.playlist == 0 { 0 } else { args.encoding.playlist.saturating_add(4) };
     sink.set_property("max-files", kept);
     Ok(sink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoder_counts_with_a_frame_for_each_field() {
+        gst::init().unwrap();
+        for (rest, rate) in [
+            ("", 25.0),
+            (", interlace-mode=progressive", 25.0),
+            (", interlace-mode=interleaved", 50.0),
+            (", interlace-mode=mixed", 50.0),
+        ] {
+            let caps = format!("video/x-raw, width=160, height=96, framerate=25/1{rest}").parse().unwrap();
+            assert_eq!(picture(&caps, 2).rate, rate, "{rest}");
+        }
+        let unknown = "video/x-raw, width=160, height=96, framerate=0/1, interlace-mode=mixed".parse().unwrap();
+        assert_eq!(picture(&unknown, 2).rate, 0.0);
+    }
 }
