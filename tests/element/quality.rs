@@ -109,3 +109,24 @@ fn pictures_that_downstream_does_not_take_are_told_with_their_size() {
     let text = error().expect("an error on the bus");
     assert!(text.contains("200x100") && text.contains("scale-factor"), "{text}");
 }
+
+#[test]
+fn a_target_that_no_clock_can_tell_is_an_error_that_says_so_while_playing_too() {
+    for before in [1e-20, 25.0] {
+        let element = bicubic();
+        let error = watch_errors(&element);
+        element.set_property("target-fps", before);
+        let mut harness = harness(&element);
+        harness.play();
+        let input = caps(PixelFormat::I420, 16, 16);
+        harness.push_event(gst::event::StreamStart::new("test"));
+        harness.push_event(gst::event::Caps::new(&input));
+        harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+        let text = error().unwrap_or_else(|| {
+            element.set_property("target-fps", 1e-20);
+            assert_eq!(harness.push(noise(&input, 1)), Err(gst::FlowError::Error));
+            error().unwrap()
+        });
+        assert!(text.contains("give a target of at least"), "{before}: {text}");
+    }
+}

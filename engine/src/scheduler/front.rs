@@ -112,15 +112,21 @@ impl<J: Job> Scheduler<J> {
         *lock(&self.latency)
     }
 
-    /// Holds so many frames a second from now on, above 0; the latency of live frames follows. To be called only where there
-    /// has been a target all along: without one no rung was measured.
-    pub fn set_target(&self, rate: f64) {
-        let Ok(interval) = Duration::try_from_secs_f64(1.0 / rate) else { return };
+    /// Holds so many frames a second from now on; the latency of live frames follows. False where that cannot be a target, as
+    /// [`Scheduler::new`] would tell: then nothing has changed. To be called only where there has been a target all along:
+    /// without one no rung was measured.
+    #[must_use]
+    pub fn set_target(&self, rate: f64) -> bool {
+        if !lanes::can_be_held(rate) {
+            return false;
+        }
+        let interval = Duration::from_secs_f64(1.0 / rate);
         let mut latency = lock(&self.latency);
         *latency = latency.map(|_| interval * self.window as u32);
         let mut desk = lock(&self.shared.desk);
         desk.pacer.set_interval(Some(interval));
         desk.pacer.set_latency(*latency);
+        true
     }
 
     /// Ladder, in which numbers each network is computed, backend, lanes and window in words.

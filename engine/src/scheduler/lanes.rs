@@ -20,6 +20,14 @@ const MAX_CPU_LANES: usize = 8;
 /// two keep it busy.
 const DEVICE_LANES: [usize; 2] = [3, 2];
 
+/// Frames a second, at least, that can be a target: what lasts longer than days, a window of them, has no time that computes.
+const LEAST_TARGET: f64 = 1e-6;
+
+/// Whether so many frames a second can be a target.
+pub fn can_be_held(rate: f64) -> bool {
+    rate.is_finite() && rate >= LEAST_TARGET
+}
+
 /// What computes one frame at a time.
 pub struct Lanes {
     /// For whole frames.
@@ -158,8 +166,8 @@ pub struct Opened {
 /// What the backend says of the first lane.
 pub fn open(input: &VideoInfo, options: &Options) -> Result<Opened, Error> {
     let (ladder, precision) = (options.ladder.clone(), options.precision);
-    if let Some(rate) = options.target.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
-        let reason = format!("{rate} frames a second cannot be held: give a target above 0");
+    if let Some(rate) = options.target.filter(|rate| !can_be_held(*rate)) {
+        let reason = format!("{rate} frames a second cannot be held: give a target of at least {LEAST_TARGET}");
         return Err(Error::Plan { reason });
     }
     let plan = Plan { ladder, input: *input, output: input.scaled(options.scale)?, precision };
@@ -262,6 +270,19 @@ fn open_lanes(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_that_no_clock_can_tell_is_refused() {
+        let info = VideoInfo::new(crate::frame::PixelFormat::Gray8, 8, 8, crate::frame::Colour::default()).unwrap();
+        for target in [1e-20, 1e-7, 0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let ladder = vec![Model::Resample(Kernel::Bicubic)];
+            let options = Options { target: Some(target), live: true, ..Options::new(ladder, 2) };
+            let Err(Error::Plan { reason }) = open(&info, &options) else { panic!("{target} was taken") };
+            assert!(reason.contains("give a target"), "{reason}");
+        }
+        // One frame an hour is a rate.
+        assert!(can_be_held(1.0 / 3600.0));
+    }
 
     #[test]
     fn no_thread_is_left_over_where_that_can_be() {

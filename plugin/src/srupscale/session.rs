@@ -120,8 +120,8 @@ impl Session {
         let rate = rate(&self.input);
         match (settings.target(rate), wanted.target(rate)) {
             (before, after) if before == after => {}
-            (Some(_), Some(target)) => self.scheduler.set_target(target),
-            // Without a target there is another ladder, and none of it is measured.
+            (Some(_), Some(target)) if self.scheduler.set_target(target) => {}
+            // Without a target there is another ladder, and none of it is measured; one that cannot be is told anew.
             _ => return false,
         }
         *settings = wanted.clone();
