@@ -130,3 +130,22 @@ fn a_target_that_no_clock_can_tell_is_an_error_that_says_so_while_playing_too() 
         assert!(text.contains("give a target of at least"), "{before}: {text}");
     }
 }
+
+#[test]
+fn a_frame_that_plays_backwards_ends_where_it_begins() {
+    let element = bicubic();
+    let mut harness = harness(&element);
+    harness.play();
+    let input = caps(PixelFormat::I420, 16, 16);
+    harness.set_src_caps(input.clone());
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_rate(-1.0);
+    segment.set_stop(ms(400));
+    harness.push_event(gst::event::Segment::new(&segment));
+    // Of use again from 180 ms on; the frame is shown from 160 to 200.
+    assert!(harness.push_upstream_event(complaint(gst::QOSType::Underflow, 0, 90)));
+    let mut buffer = noise(&input, 5);
+    buffer.get_mut().unwrap().set_duration(ms(40));
+    harness.push(buffer).unwrap();
+    assert_eq!(dropped(&element), 0);
+}

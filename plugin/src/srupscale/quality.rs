@@ -18,7 +18,9 @@ impl SrUpscale {
         }
         let (earliest, entrance) = (*lock(&self.earliest), lock(&self.entrance));
         let (Some(segment), Some(pts)) = (&entrance.segment, buffer.pts()) else { return false };
-        let end = segment.to_running_time(pts + buffer.duration().unwrap_or(gst::ClockTime::ZERO));
+        // Backwards, a frame's last moment is its first.
+        let lasts = buffer.duration().filter(|_| segment.rate() > 0.0).unwrap_or(gst::ClockTime::ZERO);
+        let end = segment.to_running_time(pts + lasts);
         earliest.zip(end).is_some_and(|(earliest, end)| end < earliest) || session.has_no_time()
     }
 
