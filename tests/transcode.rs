@@ -212,7 +212,7 @@ fn transparency_that_webm_keeps_beside_the_picture_is_named_as_dropped() {
     let folder = folder.path();
     ffmpeg(folder, "-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.2,format=yuva420p -c:v libvpx-vp9 in.webm");
     let run = transcode(folder, "in.webm out.webm");
-    assert!(run.stderr.contains("transparency is dropped"), "{run:?}");
+    assert!(run.stderr.contains("transparency, which WebM keeps beside the picture, is dropped"), "{run:?}");
     let alpha = |name: &str| {
         let file = probe(&folder.join(name));
         let tags = &stream(&file, "video")["tags"];

@@ -132,10 +132,7 @@ fn open_encoder(
     };
     let codec = encode::choose(args, container, target.source, target.bits)?;
     let (encoding, mut warnings) = Encoding::open(args, codec, &target)?;
-    // WebM keeps transparency beside the picture, where FFmpeg's own decoders of VP8 and VP9 do not look.
-    let beside = stream.metadata().get("alpha_mode") == Some("1");
-    let alpha = beside || ffi::layout(first.format()).is_some_and(|layout| layout.alpha);
-    if alpha && !output.format.has_alpha() {
+    if !output.format.has_alpha() && ffi::layout(first.format()).is_some_and(|layout| layout.alpha) {
         warnings.push("the video's transparency is dropped".into());
     }
     let depth = ffi::layout(first.format()).map_or(0, |layout| layout.depth);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use ffmpeg_next::codec::packet::side_data::{SideData, Type};
 use ffmpeg_next::format::context;
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::frame::Video;
@@ -53,6 +54,8 @@ pub struct Source {
     timeline: Option<Timeline>,
     /// True once the user has been told that it does.
     jumped: bool,
+    /// True once the user has been told of transparency that is not decoded.
+    beside: bool,
     notices: VecDeque<String>,
     draining: bool,
     drained: bool,
@@ -101,6 +104,7 @@ impl Source {
             origin,
             timeline,
             jumped: false,
+            beside: false,
             notices: VecDeque::new(),
             draining: false,
             drained: false,
@@ -228,6 +232,10 @@ impl Source {
     }
 
     fn decode(&mut self, packet: &Packet) -> Result<(), Failure> {
+        if !self.beside && packet.side_data().any(|data| is_alpha(&data)) {
+            self.beside = true;
+            self.notices.push_back("the video's transparency, which WebM keeps beside the picture, is dropped".into());
+        }
         match self.decoder.send_packet(packet) {
             Ok(()) | Err(Error::Eof) => Ok(()),
             Err(Error::Other { errno: ffmpeg_next::error::ENOMEM }) => {
@@ -322,4 +330,10 @@ pub fn plausible(rate: Rational) -> Option<Rational> {
 
 fn broken(path: &Path, error: &Error) -> Failure {
     Failure::new(format!("cannot read the video of {}: {error}; the file is damaged", path.display()))
+}
+
+/// Whether it is what Matroska calls the addition 1 of a block: the alpha plane of VP8 and VP9, where FFmpeg's own decoders do
+/// not look. A stream's `alpha_mode` says little: browsers set it on what they record without any.
+fn is_alpha(data: &SideData<'_>) -> bool {
+    matches!(data.kind(), Type::MatroskaBlockAdditional) && data.data().starts_with(&1_u64.to_be_bytes())
 }
