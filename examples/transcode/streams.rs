@@ -4,7 +4,7 @@ use ffmpeg_next::codec::{Id, Parameters};
 use ffmpeg_next::ffi::AVPacketSideDataType::{self, *};
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::format::{context, format};
-use ffmpeg_next::{Discard, Rational, Rescale, Stream, encoder, media};
+use ffmpeg_next::{Discard, Stream, encoder, media};
 use srup_examples::Failure;
 use srup_examples::video::input::{Source, plausible};
 use srup_examples::video::{ffi, subtitles};
@@ -267,7 +267,7 @@ pub fn copy_container(output: &mut context::Output, source: &Source) -> Result<(
         let title = chapter.metadata().get("title").unwrap_or_default().to_owned();
         let id = if keep { chapter.id() } else { number as i64 + 1 };
         let unit = chapter.time_base();
-        let origin = source.origin().rescale(Rational(1, 1_000_000), unit);
+        let origin = source.origin(unit);
         let mut copy = output
             .add_chapter(id, unit, chapter.start() - origin, chapter.end() - origin, &title)
             .map_err(|error| Failure::new(format!("cannot copy chapter {}: {error}", number + 1)))?;

@@ -10,7 +10,7 @@ use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Error, Packet, Rational, Rescale, codec, decoder, format, media};
 
 use super::deinterlace::Deinterlacer;
-use super::timeline::Timeline;
+use super::timeline::{MICROSECONDS, Timeline};
 use super::{ffi, file};
 use crate::Failure;
 
@@ -124,9 +124,9 @@ impl Source {
         &mut self.input
     }
 
-    /// When the file begins by its own clock, in microseconds: taken from the times of all that is read, not of chapters.
-    pub fn origin(&self) -> i64 {
-        self.origin
+    /// When the file begins by its own clock, in units of `unit`: taken from the times of all that is read, not of chapters.
+    pub fn origin(&self, unit: Rational) -> i64 {
+        self.origin.rescale(MICROSECONDS, unit)
     }
 
     /// Index of the video stream.
@@ -213,7 +213,7 @@ impl Source {
     fn place(&mut self, packet: &mut Packet) {
         let Some(stream) = self.input.stream(packet.stream()) else { return };
         let unit = stream.time_base();
-        let origin = self.origin.rescale(Rational(1, 1_000_000), unit);
+        let origin = self.origin(unit);
         packet.set_dts(packet.dts().map(|time| time - origin));
         packet.set_pts(packet.pts().map(|time| time - origin));
         let dense = matches!(stream.parameters().medium(), media::Type::Video | media::Type::Audio);

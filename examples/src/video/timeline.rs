@@ -8,7 +8,8 @@ const FORWARD: i64 = 10_000_000;
 /// A longer step back is a jump, in microseconds; a shorter one is jitter. FFmpeg's program takes the same.
 const BACK: i64 = 100_000;
 
-const MICROSECONDS: Rational = Rational(1, 1_000_000);
+/// FFmpeg's unit for whole files.
+pub const MICROSECONDS: Rational = Rational(1, 1_000_000);
 
 /// Where a stream has got, in microseconds of the timeline.
 #[derive(Clone, Copy)]

@@ -184,8 +184,8 @@ fn is_read_next(program: &Program, at: usize) -> bool {
     })
 }
 
-/// Whether operations can run together with some that do, and should: where nothing runs further ahead for it, always.
-fn fits(program: &Program, some: &[usize], ops: &[usize], threads: usize) -> bool {
+/// Whether operations can run together, and should: where nothing runs further ahead than in those that do already, always.
+fn fits(program: &Program, already: &[usize], ops: &[usize], threads: usize) -> bool {
     let height = base_height(program, ops[0]);
     let possible = ops.iter().all(|&op| match &program.ops[op].kernel {
         // Operations on the rows of a pixel shuffle take them in groups, so they must not look at other rows.
@@ -194,7 +194,7 @@ fn fits(program: &Program, some: &[usize], ops: &[usize], threads: usize) -> boo
         Kernel::Frame(_) => false,
     });
     let longest = |ops| leads(program, ops).into_iter().max().unwrap_or(0);
-    possible && longest(ops) <= lead_limit(band_rows(height, threads)).max(longest(some))
+    possible && longest(ops) <= lead_limit(band_rows(height, threads)).max(longest(already))
 }
 
 /// Rows that each operation runs ahead, of those its readers need.
